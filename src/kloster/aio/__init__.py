@@ -1,0 +1,4 @@
+"""Small asynchronous building blocks without knowledge of Kubernetes: clock, back-off, supervision, channels.
+
+Nothing here imports another part of Kloster.
+"""

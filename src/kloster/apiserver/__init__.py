@@ -1,0 +1,1 @@
+"""Serves Kubernetes APIs: one pipeline for any number of clusters. `pipeline.py` is the way of a request."""
