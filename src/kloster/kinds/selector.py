@@ -1,0 +1,108 @@
+"""metav1.LabelSelector: validation, text form and matching.
+
+A selector is a conjunction of ``matchLabels`` (equality) and ``matchExpressions`` (In, NotIn, Exists, DoesNotExist).
+An absent selector selects nothing, an empty one everything; which of both applies is the caller's affair.
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, required
+from kloster.kinds import metadata, names
+
+Selector = Mapping[str, Any]
+
+
+def validate(selector: Selector | None, path: str, *, invalid_values: bool = False) -> list[FieldError]:
+    """Findings about a selector. `invalid_values` tolerates malformed label values (stored by older versions)."""
+    if not selector:
+        return []
+    found = metadata.validate_labels(selector.get("matchLabels"), f"{path}.matchLabels")
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
+        found.extend(validate_expression(expression, f"{path}.matchExpressions[{index}]", invalid_values))
+    return found
+
+
+def validate_expression(expression: Selector, path: str, invalid_values: bool = False) -> list[FieldError]:
+    found: list[FieldError] = []
+    operator = expression.get("operator", "")
+    values = expression.get("values") or []
+    if operator in ("In", "NotIn"):
+        if not values:
+            found.append(required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            found.append(forbidden_field(f"{path}.values", text))
+    else:
+        found.append(invalid_value(f"{path}.operator", operator, "not a valid selector operator"))
+    key = expression.get("key", "")
+    found.extend(invalid_value(f"{path}.key", key, text) for text in names.qualified_name(key))
+    if not invalid_values:
+        for index, value in enumerate(values):
+            found.extend(invalid_value(f"{path}.values[{index}]", value, text) for text in names.label_value(value))
+    return found
+
+
+def is_empty(selector: Selector | None) -> bool:
+    """Whether it has no requirement at all."""
+    return not selector or not (selector.get("matchLabels") or selector.get("matchExpressions"))
+
+
+def matches(selector: Selector, labels: Mapping[str, str] | None) -> bool:
+    """Whether the labels fulfil every requirement."""
+    labels = labels or {}
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if labels.get(key) != value:
+            return False
+    return all(_fulfils(expression, labels) for expression in selector.get("matchExpressions") or ())
+
+
+def _fulfils(expression: Selector, labels: Mapping[str, str]) -> bool:
+    key, values = expression.get("key", ""), expression.get("values") or ()
+    match expression.get("operator"):
+        case "In":
+            return key in labels and labels[key] in values
+        case "NotIn":
+            return labels.get(key) not in values if key in labels else True
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+    return False
+
+
+def text(selector: Selector | None) -> str:
+    """The selector as it stands in a query (``app=web,tier in (a,b)``), ``<none>`` if it is empty.
+
+    Requirements are sorted by key; an invalid one makes the whole ``<error>``.
+    """
+    if not selector:
+        return "<none>"
+    parts: list[tuple[str, str]] = []
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if names.qualified_name(key) or names.label_value(value):
+            return "<error>"
+        parts.append((key, f"{key}={value}"))
+    for expression in selector.get("matchExpressions") or ():
+        if validate_expression(expression, ""):
+            return "<error>"
+        parts.append((expression["key"], _expression_text(expression)))
+    parts.sort(key=lambda part: part[0])
+    return ",".join(part for _, part in parts) or "<none>"
+
+
+def _expression_text(expression: Selector) -> str:
+    key = str(expression["key"])
+    values = ",".join(sorted(expression.get("values") or ()))
+    match expression.get("operator"):
+        case "In":
+            return f"{key} in ({values})"
+        case "NotIn":
+            return f"{key} notin ({values})"
+        case "Exists":
+            return key
+    return f"!{key}"
