@@ -7,7 +7,7 @@ Source of the verbs and their parameters: https://kubernetes.io/docs/reference/u
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -218,7 +218,7 @@ class Client:
         bookmarks: bool = True,
         send_initial_events: bool = False,
         timeout_seconds: int = 0,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, until the server ends the watch. Close it with `contextlib.aclosing`.
 
         An ERROR event is raised as StatusError (410 Expired: list again).

@@ -1,0 +1,283 @@
+"""Following a remote cluster: copies of its objects, kept current by list and watch.
+
+One *informer* follows one resource in one scope (a namespace or all, perhaps a label selector). It lists, then
+watches from the list's resourceVersion; when the watch ends it goes on from where it was; when the server no longer
+knows that version (410) it lists again and tells its subscribers the difference. While the server cannot be reached
+the copies stay as they are: old, but whole.
+
+The source of several informers is one store by resource, with an index from owner to owned.
+Model: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+import orjson
+import structlog
+
+from kloster.aio.backoff import Backoff
+from kloster.aio.clock import Clock
+from kloster.aio.supervision import Supervisor
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.client.api import Change, Resource
+from kloster.client.client import Client
+from kloster.client.errors import ClientError
+
+log = structlog.get_logger(__name__)
+
+_RETRY = Backoff(first=0.2, limit=30.0)
+_HEALTHY = 5.0  # a watch that lived this many seconds was no failure
+_WATCH_SECONDS = (240, 300)  # drawn at random, so that not all watches end together
+
+_Name = tuple[str, str]
+Handler = Callable[[Change], None]
+
+
+class ObjectCache:
+    """The objects of one resource, and who owns them."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.items: dict[_Name, Object] = {}
+        self.handlers: list[Handler] = []
+        self._owned: dict[str, set[_Name]] = {}
+
+    def put(self, item: Object) -> None:
+        name = name_of(item)
+        old = self.items.get(name)
+        if old is not None:
+            if old["metadata"].get("resourceVersion") == item["metadata"].get("resourceVersion"):
+                return
+            self._unindex(name, old)
+        self.items[name] = item
+        for reference in item["metadata"].get("ownerReferences") or ():
+            self._owned.setdefault(reference["uid"], set()).add(name)
+        self._tell(Change(self.resource, old, item))
+
+    def drop(self, name: _Name, last: Object | None = None) -> None:
+        """Forget an object; `last` is its final state where the server told it."""
+        old = self.forget(name)
+        if old is not None:
+            self._tell(Change(self.resource, last or old, None))
+
+    def forget(self, name: _Name) -> Object | None:
+        """Drop an object without telling anybody."""
+        old = self.items.pop(name, None)
+        if old is not None:
+            self._unindex(name, old)
+        return old
+
+    def owned_by(self, namespace: str, uid: str) -> list[Object]:
+        return [self.items[name] for name in sorted(self._owned.get(uid, ())) if namespace in ("", name[0])]
+
+    def _unindex(self, name: _Name, item: Object) -> None:
+        for reference in item["metadata"].get("ownerReferences") or ():
+            names = self._owned.get(reference["uid"])
+            if names is not None:
+                names.discard(name)
+                if not names:
+                    del self._owned[reference["uid"]]
+
+    def _tell(self, change: Change) -> None:
+        for handler in tuple(self.handlers):
+            try:
+                handler(change)
+            except Exception:
+                log.exception("a subscriber failed", resource=self.resource.id, name=name_of(change.object))
+
+
+class Informer:
+    """Keeps one scope of a cache current. `run` does not end by itself."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: ObjectCache,
+        clock: Clock,
+        rng: random.Random,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._clock = clock
+        self._rng = rng
+        self._namespace = namespace
+        self._labels = label_selector
+        self._fields = field_selector
+        self._version = ""  # where the watch continues; empty: list first
+        self._names: set[_Name] = set()  # what this informer has put into the cache
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            started = self._clock.monotonic()
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+                quick = self._clock.monotonic() - started < _HEALTHY
+                failures = failures + 1 if quick else 0
+            except StatusError as error:
+                failures += 1
+                if error.code == 410 or error.reason in ("Expired", "Gone"):
+                    self._version = ""
+                else:
+                    self._failed(error)
+            except (ClientError, orjson.JSONDecodeError) as error:
+                failures += 1
+                self._failed(error)
+            if failures:
+                await self._clock.sleep(_RETRY.delay(failures, self._rng))
+
+    def withdraw(self) -> None:
+        """Take what this informer knew out of the cache without telling subscribers that it was deleted."""
+        for name in self._names:
+            self._cache.forget(name)
+        self._names.clear()
+
+    async def _list(self) -> None:
+        listed = await self._client.list_all(
+            self._cache.resource, self._namespace, label_selector=self._labels, field_selector=self._fields
+        )
+        present = {name_of(item): item for item in listed.items}
+        for name in self._names - present.keys():
+            self._cache.drop(name)
+        self._names = set(present)
+        for item in present.values():
+            self._cache.put(item)
+        self._version = listed.resource_version
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        events = self._client.watch(
+            self._cache.resource,
+            self._namespace,
+            resource_version=self._version,
+            label_selector=self._labels,
+            field_selector=self._fields,
+            timeout_seconds=self._rng.randint(*_WATCH_SECONDS),
+        )
+        async with aclosing(events) as stream:
+            async for event in stream:
+                item = event.object
+                if event.type in ("ADDED", "MODIFIED"):
+                    self._names.add(name_of(item))
+                    self._cache.put(item)
+                elif event.type == "DELETED":
+                    self._names.discard(name_of(item))
+                    self._cache.drop(name_of(item), item)
+                self._version = item["metadata"]["resourceVersion"]
+
+    def _failed(self, error: Exception) -> None:
+        log.warning(
+            "following a resource failed; trying again",
+            resource=self._cache.resource.id,
+            scope=self._namespace or "all namespaces",
+            error=str(error),
+        )
+
+
+class InformerSource:
+    """A `Source` of a remote cluster. Use as an async context manager; `follow` what is to be read.
+
+    Reading a resource that is not followed raises LookupError: an empty answer would look like a deletion.
+    """
+
+    def __init__(self, client: Client, clock: Clock, *, rng: random.Random | None = None) -> None:
+        self._client = client
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._supervisor = Supervisor()
+        self._caches: dict[Resource, ObjectCache] = {}
+        self._informers: dict[tuple[Resource, str, str, str], tuple[Informer, asyncio.Task[None]]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._supervisor.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._supervisor.__aexit__(kind, error, trace)
+        self._informers.clear()
+
+    def follow(
+        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> Informer:
+        """Start to follow a scope; idempotent. Scopes of one resource must not overlap."""
+        key = (resource, namespace, label_selector, field_selector)
+        if key in self._informers:
+            return self._informers[key][0]
+        cache = self._caches.setdefault(resource, ObjectCache(resource))
+        informer = Informer(self._client, cache, self._clock, self._rng, namespace, label_selector, field_selector)
+        task = self._supervisor.spawn(informer.run(), name=f"informer {resource.id} {namespace}".rstrip())
+        self._informers[key] = (informer, task)
+        return informer
+
+    def unfollow(
+        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> None:
+        """Stop following a scope and forget its objects, silently: they were not deleted."""
+        found = self._informers.pop((resource, namespace, label_selector, field_selector), None)
+        if found is not None:
+            informer, task = found
+            task.cancel()
+            informer.withdraw()
+
+    async def wait_synced(self, timeout: float = 60.0) -> None:
+        """Wait until everything followed has been listed once. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            for informer, _ in tuple(self._informers.values()):
+                await informer.synced.wait()
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        return self._cache(resource).items.get((namespace if resource.namespaced else "", name))
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
+        items = self._cache(resource).items
+        if not namespace:
+            return tuple(items.values())
+        return [item for name, item in items.items() if name[0] == namespace]
+
+    def owned_by(self, resource: Resource, namespace: str, uid: str) -> Sequence[Object]:
+        return self._cache(resource).owned_by(namespace, uid)
+
+    def subscribe(self, resource: Resource, handler: Handler) -> Callable[[], None]:
+        cache = self._caches.get(resource)
+        if cache is None:
+            self.follow(resource)
+            cache = self._cache(resource)
+        handlers = cache.handlers
+        handlers.append(handler)
+        for item in tuple(cache.items.values()):
+            handler(Change(resource, None, item))
+
+        def cancel() -> None:
+            if handler in handlers:
+                handlers.remove(handler)
+
+        return cancel
+
+    def followed(self) -> Iterable[Resource]:
+        return self._caches.keys()
+
+    def _cache(self, resource: Resource) -> ObjectCache:
+        try:
+            return self._caches[resource]
+        except KeyError:
+            raise LookupError(f"{resource.id} is not followed") from None
+
+
+def name_of(item: Object) -> _Name:
+    metadata = item["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
