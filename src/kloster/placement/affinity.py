@@ -1,0 +1,94 @@
+"""Node selectors, node affinity and pod (anti-)affinity.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kloster.apimachinery import Object
+
+
+def matches_expression(expression: Object, labels: Mapping[str, str]) -> bool:
+    """One match expression of a node selector or label selector (In, NotIn, Exists, DoesNotExist, Gt, Lt)."""
+    key, operator = expression["key"], expression["operator"]
+    values = expression.get("values") or []
+    present = key in labels
+    if operator == "In":
+        return present and labels[key] in values
+    if operator == "NotIn":
+        return not present or labels[key] not in values
+    if operator == "Exists":
+        return present
+    if operator == "DoesNotExist":
+        return not present
+    if operator in ("Gt", "Lt") and present:
+        try:
+            mine, limit = int(labels[key]), int(values[0])
+        except (ValueError, IndexError):
+            return False
+        return mine > limit if operator == "Gt" else mine < limit
+    return False
+
+
+def matches_term(term: Object, name: str, labels: Mapping[str, str]) -> bool:
+    """One node selector term: all its expressions and fields; an empty term matches nothing."""
+    expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
+    if not expressions and not fields:
+        return False
+    return all(matches_expression(one, labels) for one in expressions) and all(
+        matches_expression(one, {"metadata.name": name}) for one in fields
+    )
+
+
+def node_matches(spec: Object, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether a node satisfies a pod's nodeSelector and required node affinity."""
+    selector = spec.get("nodeSelector") or {}
+    if any(labels.get(key) != value for key, value in selector.items()):
+        return False
+    required = _node_affinity(spec).get("requiredDuringSchedulingIgnoredDuringExecution")
+    if required is None:
+        return True
+    return any(matches_term(term, name, labels) for term in required.get("nodeSelectorTerms", ()))
+
+
+def node_preference(spec: Object, name: str, labels: Mapping[str, str]) -> int:
+    """The sum of the weights of the preferred node affinity terms that match."""
+    preferred = _node_affinity(spec).get("preferredDuringSchedulingIgnoredDuringExecution", ())
+    return sum(one["weight"] for one in preferred if matches_term(one["preference"], name, labels))
+
+
+def _node_affinity(spec: Object) -> Object:
+    found: Object = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    return found
+
+
+def selects(selector: Object | None, labels: Mapping[str, str]) -> bool:
+    """A metav1.LabelSelector: None selects nothing, an empty one everything."""
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(matches_expression(one, labels) for one in selector.get("matchExpressions") or ())
+
+
+def required_terms(pod: Object, field: str) -> Iterable[Object]:
+    """The required terms of ``podAffinity`` or ``podAntiAffinity``."""
+    affinity = (pod["spec"].get("affinity") or {}).get(field) or {}
+    found: Iterable[Object] = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    return found
+
+
+def term_selects(term: Object, owner: Object, other: Object, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether `other` is among the pods that a term of `owner` means. `namespaces`: name → labels."""
+    other_namespace = other["metadata"].get("namespace", "")
+    names = term.get("namespaces") or []
+    selector = term.get("namespaceSelector")
+    if not names and selector is None:
+        inside = other_namespace == owner["metadata"].get("namespace", "")
+    else:
+        inside = other_namespace in names or (
+            selector is not None and selects(selector, namespaces.get(other_namespace, {}))
+        )
+    return inside and selects(term.get("labelSelector"), other["metadata"].get("labels") or {})

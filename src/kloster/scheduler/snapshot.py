@@ -1,0 +1,98 @@
+"""What every node holds, kept current by changes instead of being computed for each pod."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kloster.apimachinery import Object
+from kloster.client.api import Change, Source
+from kloster.client.resources import NAMESPACES, NODES, PODS
+from kloster.placement.resources import Amounts, add, amounts, pod_requests, subtract
+
+ENDED = ("Succeeded", "Failed")
+
+
+class NodeInfo:
+    """A node with its pods by UID, and what is requested in sum (``pods`` counts them)."""
+
+    __slots__ = ("allocatable", "name", "node", "pods", "requested")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.node: Object | None = None
+        self.allocatable: Amounts = {}
+        self.pods: dict[str, Object] = {}
+        self.requested: Amounts = {"pods": 0}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = (self.node or {}).get("metadata", {}).get("labels") or {}
+        return found
+
+    def free(self) -> Amounts:
+        return {name: amount - self.requested.get(name, 0) for name, amount in self.allocatable.items()}
+
+
+class Snapshot:
+    """All nodes of one cluster. `close` ends its subscriptions."""
+
+    def __init__(self, source: Source) -> None:
+        self.nodes: dict[str, NodeInfo] = {}
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        self._cancel = [
+            source.subscribe(NODES, self._node_changed),
+            source.subscribe(PODS, self._pod_changed),
+            source.subscribe(NAMESPACES, self._namespace_changed),
+        ]
+
+    def close(self) -> None:
+        for cancel in self._cancel:
+            cancel()
+
+    def ready(self) -> list[NodeInfo]:
+        """Nodes that exist (pods may be known before their node)."""
+        return [info for info in self.nodes.values() if info.node is not None]
+
+    def assume(self, pod: Object, node: str) -> None:
+        """Count a pod that is being bound, before its binding is seen."""
+        self._put({**pod, "spec": {**pod["spec"], "nodeName": node}})
+
+    def _info(self, name: str) -> NodeInfo:
+        return self.nodes.setdefault(name, NodeInfo(name))
+
+    def _node_changed(self, change: Change) -> None:
+        info = self._info(change.object["metadata"]["name"])
+        info.node = change.new
+        info.allocatable = amounts((change.new or {}).get("status", {}).get("allocatable"))
+        if change.new is None and not info.pods:
+            del self.nodes[info.name]
+
+    def _pod_changed(self, change: Change) -> None:
+        if change.new is None or change.new.get("status", {}).get("phase") in ENDED:
+            self.drop(change.object)
+        elif change.new["spec"].get("nodeName"):
+            self._put(change.new)
+
+    def _namespace_changed(self, change: Change) -> None:
+        name = change.object["metadata"]["name"]
+        if change.new is None:
+            self.namespaces.pop(name, None)
+        else:
+            self.namespaces[name] = change.new["metadata"].get("labels") or {}
+
+    def _put(self, pod: Object) -> None:
+        info = self._info(pod["spec"]["nodeName"])
+        uid = pod["metadata"]["uid"]
+        if uid in info.pods:
+            info.pods[uid] = pod
+            return
+        info.pods[uid] = pod
+        add(info.requested, {**pod_requests(pod), "pods": 1})
+
+    def drop(self, pod: Object) -> None:
+        """A pod ended, left, or could not be bound after all."""
+        for info in self.nodes.values() if not pod["spec"].get("nodeName") else (self._info(pod["spec"]["nodeName"]),):
+            held = info.pods.pop(pod["metadata"]["uid"], None)
+            if held is not None:
+                subtract(info.requested, {**pod_requests(held), "pods": 1})
+                return
