@@ -1,0 +1,290 @@
+"""What a schema graph means for ownership: how a value of a type divides into owned paths.
+
+    a leaf, an atomic list, map or struct     is owned as a whole
+    a struct or map                           is owned field by field
+    a list of type map or set                 is owned item by item; an item is known by its keys or its value
+    a value without a type (`Leaf.ANY`)       is owned by what it turns out to be: objects field by field, lists as
+                                              a whole
+
+`fieldset_of` is the set that a manager owns who *applies* a value; `whole` is the set that one owns who *adds* it.
+Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from kloster.apimachinery import golang
+from kloster.apimachinery.apply.fieldset import SELF, FieldSet, key_step, quoted, scalar, shown, value_step
+from kloster.apimachinery.schema.model import Field, Leaf, ListType, MapType, StructType, Type
+
+ABSENT: Any = object()
+"""Stands for a value that is not there, which null is not."""
+
+_NO_FIELDS: Mapping[str, Field] = {}
+
+
+class ItemError(ValueError):
+    """A list of type map or set has an item that no step leads to."""
+
+
+def is_leaf(type: Type) -> bool:
+    """Whether values of the type are owned as a whole."""
+    if isinstance(type, StructType | MapType):
+        return type.atomic
+    if isinstance(type, ListType):
+        return type.kind == "atomic"
+    return type is not Leaf.ANY
+
+
+def deduce(type: Type, *values: Any) -> Type:
+    """The type by which to treat values: `type`, unless it says nothing."""
+    if type is Leaf.ANY:
+        return (
+            DEDUCED if all(value is ABSENT or value is None or isinstance(value, dict) for value in values) else _ATOM
+        )
+    return type
+
+
+DEDUCED = MapType(Leaf.ANY)
+_ATOM = Leaf.RAW
+
+
+def fields_of(type: StructType | MapType) -> tuple[Mapping[str, Field], Type]:
+    """The declared fields, and the type of all others."""
+    if isinstance(type, MapType):
+        return _NO_FIELDS, type.value
+    return type.fields, Leaf.ANY
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def stepper(type: ListType) -> Callable[[Any], str]:
+    """The function from an item of such a list to the step that leads to it. It raises ItemError."""
+    if not type.keys:
+        return _set_step
+    item = type.item
+    declared = item.fields if isinstance(item, StructType) else _NO_FIELDS
+    keys = [(name, declared[name].default if name in declared else None) for name in sorted(type.keys)]
+    if len(keys) == 1:
+        return _single_key_step(type, keys[0][0], keys[0][1])
+
+    def step(value: Any) -> str:
+        _check_item(value)
+        found = [(name, value.get(name, default)) for name, default in keys if name in value or default is not None]
+        if not found:
+            raise _no_keys(type)
+        return key_step(iter(found))
+
+    return step
+
+
+def _single_key_step(type: ListType, name: str, default: Any) -> Callable[[Any], str]:
+    prefix = f"k:{{{quoted(name)}:"
+
+    def step(value: Any) -> str:
+        if not isinstance(value, dict):
+            _check_item(value)
+        key = value.get(name, ABSENT)
+        if key is ABSENT:
+            if default is None:
+                raise _no_keys(type)
+            key = default
+        return f"{prefix}{quoted(key) if isinstance(key, str) else scalar(key)}}}"
+
+    return step
+
+
+def _check_item(value: Any) -> None:
+    if value is None:
+        raise ItemError("associative list with keys may not have a null element")
+    if not isinstance(value, dict):
+        raise ItemError("associative list with keys may not have non-map elements")
+
+
+def _no_keys(type: ListType) -> ItemError:
+    keys = " ".join(f'"{key}"' for key in type.keys)
+    return ItemError(
+        f"associative list with keys has an element that omits all key fields [{keys}]"
+        " (and doesn't have default values for any key fields)"
+    )
+
+
+def _set_step(value: Any) -> str:
+    if isinstance(value, dict):
+        raise ItemError("associative list without keys has an element that's a map type")
+    if isinstance(value, list):
+        raise ItemError("not supported: associative list with lists as elements")
+    if value is None:
+        raise ItemError("associative list without keys has an element that's an explicit null")
+    return value_step(value)
+
+
+def by_step(type: ListType, items: list[Any] | None) -> dict[str, list[Any]]:
+    """The items of a list by their steps. Lists may hold the same item twice: what is stored is not always valid."""
+    step = stepper(type)
+    found: dict[str, list[Any]] = {}
+    for item in items or ():
+        key = step(item)
+        if key in found:
+            found[key].append(item)
+        else:
+            found[key] = [item]
+    return found
+
+
+# --- sets --------------------------------------------------------------------------------------------------------
+
+
+def fieldset_of(value: Any, type: Type) -> FieldSet:
+    """The paths that whoever applies `value` owns: leaves, items, and the keys of maps that are no structs."""
+    return _applied(value, type) or {}
+
+
+def _applied(value: Any, type: Type) -> FieldSet | None:
+    """None: nothing is owned below, nor the place itself (unless its parent says so)."""
+    type = deduce(type, value)
+    if is_leaf(type):
+        return {}
+    out: FieldSet = {}
+    if isinstance(type, ListType):
+        for step, items in by_step(type, value if isinstance(value, list) else None).items():
+            out[step] = {} if len(items) > 1 else with_self(_applied(items[0], type.item))
+    elif isinstance(value, dict) and isinstance(type, StructType | MapType):
+        declared, other = fields_of(type)
+        for name, inner in value.items():
+            field = declared.get(name)
+            below = _applied(inner, field.type if field else other)
+            if field is None or inner is None or inner == {}:
+                below = with_self(below)
+            if below is not None:
+                out["f:" + name] = below
+    return out or None
+
+
+def with_self(below: FieldSet | None) -> FieldSet:
+    """The subtree with its own place as a member."""
+    return {} if not below else below if SELF in below else {SELF: {}, **below}
+
+
+def whole(value: Any, type: Type) -> FieldSet:
+    """The subtree of a value that was added or removed as a whole: every place in it is a member."""
+    type = deduce(type, value)
+    if not value or is_leaf(type):
+        return {}
+    out: FieldSet = {SELF: {}}
+    if isinstance(type, ListType):
+        for step, items in by_step(type, value).items():
+            out[step] = {} if len(items) > 1 else whole(items[0], type.item)
+    elif isinstance(value, dict) and isinstance(type, StructType | MapType):
+        declared, other = fields_of(type)
+        for name, inner in value.items():
+            field = declared.get(name)
+            out["f:" + name] = whole(inner, field.type if field else other)
+    return out if len(out) > 1 else {}
+
+
+def with_named_fields(tree: FieldSet, type: Type) -> FieldSet:
+    """The set with every struct's field on the way to a member made a member: what holds an owned field is kept."""
+    out: FieldSet = {}
+    for step, below in tree.items():
+        if step == SELF or not below:
+            out[step] = below
+            continue
+        inner, named = _below(step, type)
+        deeper = with_named_fields(below, inner)
+        out[step] = {SELF: {}, **deeper} if named and SELF not in deeper else deeper
+    return out
+
+
+def _below(step: str, type: Type) -> tuple[Type, bool]:
+    """The type behind a step, and whether the step is a declared field."""
+    if step.startswith("f:") and isinstance(type, StructType | MapType):
+        declared, other = fields_of(type)
+        field = declared.get(step[2:])
+        return (field.type, True) if field else (other, False)
+    if step.startswith("k:") and isinstance(type, ListType):
+        return type.item, False
+    return Leaf.ANY, False
+
+
+# --- validation --------------------------------------------------------------------------------------------------
+
+
+def validate(value: Any, type: Type, path: str = "") -> Iterator[str]:
+    """What is wrong with an applied value, in upstream's words."""
+    type = deduce(type, value)
+    if value is None or type is Leaf.RAW:
+        return
+    if isinstance(type, ListType):
+        if isinstance(value, list):
+            yield from _validate_items(value, type, path)
+        else:
+            yield _said(path, f"expected list, got &{{{golang.shown(value)}}}")
+    elif isinstance(type, StructType | MapType):
+        if isinstance(value, dict):
+            yield from _validate_fields(value, type, path)
+        else:
+            yield _said(path, f"expected map, got &{{{golang.shown(value)}}}")
+    else:
+        yield from _validate_scalar(value, type, path)
+
+
+def _said(path: str, text: str) -> str:
+    return f"{path}: {text}" if path else text
+
+
+def _validate_items(items: list[Any], type: ListType, path: str) -> Iterator[str]:
+    seen = set()
+    for index, item in enumerate(items):
+        if type.kind == "atomic":
+            yield from validate(item, type.item, f"{path}[{index}]")
+            continue
+        try:
+            step = stepper(type)(item)
+        except ItemError as error:
+            yield _said(path, f"element {index}: {error}")
+            return
+        from_step = _shown_step(step)
+        if step in seen:
+            yield _said(path, f"duplicate entries for key {from_step}")
+        seen.add(step)
+        yield from validate(item, type.item, path + from_step)
+
+
+def _validate_fields(value: dict[str, Any], type: StructType | MapType, path: str) -> Iterator[str]:
+    declared, other = fields_of(type)
+    closed = isinstance(type, StructType) and not type.open and bool(declared)
+    for name in sorted(value):
+        field = declared.get(name)
+        if field is None and closed:
+            # Upstream stops at the first one that it meets.
+            yield _said(f"{path}.{name}", "field not declared in schema")
+            return
+        yield from validate(value[name], field.type if field else other, f"{path}.{name}")
+
+
+_TEXTS = (Leaf.STRING, Leaf.BYTES)
+_NUMBERS = (Leaf.INT32, Leaf.INT64, Leaf.FLOAT)
+
+
+def _validate_scalar(value: Any, type: Type, path: str) -> Iterator[str]:
+    if type in _TEXTS:
+        if not isinstance(value, str):
+            yield _said(path, f"expected string, got &value.valueUnstructured{{Value:{golang.detailed(value)}}}")
+    elif type in _NUMBERS:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            yield _said(path, f"expected numeric (int or float), got {golang.kind(value)}")
+    elif type is Leaf.BOOL:
+        if not isinstance(value, bool):
+            yield _said(path, f"expected boolean, got &{{{golang.shown(value)}}}")
+    elif isinstance(value, dict | list) and type is not Leaf.FIELDS:
+        yield _said(path, f"expected any scalar, got &{{{golang.shown(value)}}}")
+
+
+def _shown_step(step: str) -> str:
+    return shown((step,))

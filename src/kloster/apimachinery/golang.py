@@ -1,0 +1,50 @@
+"""Values as Go prints them, for messages in upstream's words.
+
+shown(value)     the verb %v:  map[a:1 b:[x y]]
+detailed(value)  the verb %#v: map[string]interface {}{"a":1}
+kind(value)      the verb %T:  map[string]interface {}
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def shown(value: Any) -> str:
+    """`value` by %v. Maps are sorted by key."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{shown(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(map(shown, value)) + "]"
+    if isinstance(value, str):
+        return value
+    return "<nil>" if value is None else _number(value)
+
+
+def detailed(value: Any) -> str:
+    """`value` by %#v."""
+    if isinstance(value, dict):
+        fields = ", ".join(f"{json.dumps(key, ensure_ascii=False)}:{detailed(value[key])}" for key in sorted(value))
+        return f"map[string]interface {{}}{{{fields}}}"
+    if isinstance(value, list | tuple):
+        return f"[]interface {{}}{{{', '.join(map(detailed, value))}}}"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return "interface {}(nil)" if value is None else _number(value)
+
+
+def kind(value: Any) -> str:
+    """The type of `value` by %T; whole numbers are int64."""
+    if isinstance(value, bool):
+        return "bool"
+    names = {dict: "map[string]interface {}", list: "[]interface {}", str: "string", int: "int64", float: "float64"}
+    return names.get(type(value), "<nil>")
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return repr(value) if isinstance(value, float) else str(value)
