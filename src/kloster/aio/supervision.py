@@ -22,27 +22,28 @@ class Supervisor:
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open = False
+        self.running = False
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._open = True
+        self.running = True
         return self
 
     def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[None]:
         """Start `work`; its result is dropped, its exception logged under `name`."""
-        if not self._open:
+        if not self.running:
             work.close()
             raise RuntimeError(f"{name}: the supervisor is not running")
         task = self._group.create_task(_guarded(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # a task cancelled before its first step never awaits it
         return task
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
+        self.running = False
         for task in tuple(self._tasks):
             task.cancel()
         await self._group.__aexit__(kind, error, trace)

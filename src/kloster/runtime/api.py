@@ -38,6 +38,10 @@ class Recorder(Protocol):
 
     def event(self, regarding: Object, type: str, reason: str, message: str) -> None: ...
 
+    def for_component(self, component: str) -> Recorder:
+        """The same recorder, speaking as another component (``source.component`` of its events)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -62,17 +66,26 @@ def same_object(change: Change) -> Iterable[Key]:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Changes of `resource` become keys by `keys`. `relevant` drops changes that cannot matter."""
+    """Changes of `resource` become keys by `keys`. `relevant` drops changes that cannot matter.
+
+    lookup    instead of `keys` where the cluster must be looked at (which Services select this pod?)
+    """
 
     resource: Resource
     keys: Callable[[Change], Iterable[Key]] = same_object
     relevant: Callable[[Change], bool] | None = None
+    lookup: Callable[[Context, Change], Iterable[Key]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """One controller. `name` is kube-controller-manager's name for it (``deployment-controller``)."""
+    """One controller. `name` is kube-controller-manager's name for it (``deployment-controller``).
+
+    start     for what a table of watches cannot say: called once for each cluster with a function that enqueues a
+              key; returns a function that ends it
+    """
 
     name: str
     watches: tuple[Watch, ...]
     reconcile: Callable[[Context, Key], Awaitable[Result | None]]
+    start: Callable[[Context, Callable[[Key], None]], Callable[[], None]] | None = None
