@@ -68,11 +68,13 @@ class Field:
     default        OpenAPI's default, None if there is none
     merge_key      strategic merge patch: the key by which list items merge
     strategies     strategic merge patch: of merge, replace, retainKeys
+    go_type        the name that Go's decoder gives its type in errors, where the graph does not tell it
     description    upstream's text is looked up elsewhere (OpenAPI only)
     """
 
     __slots__ = (
         "default",
+        "go_type",
         "merge_key",
         "name",
         "number",
@@ -97,6 +99,7 @@ class Field:
         default: Any = None,
         merge_key: str = "",
         strategies: tuple[str, ...] = (),
+        go_type: str = "",
     ) -> None:
         self.name = name
         self.type = type
@@ -108,6 +111,7 @@ class Field:
         self.default = default
         self.merge_key = merge_key
         self.strategies = strategies
+        self.go_type = go_type
 
 
 class StructType:
@@ -119,9 +123,10 @@ class StructType:
     atomic      owned as a whole in server-side apply (x-kubernetes-map-type: atomic)
     sorted      written with sorted keys, as Go writes maps (custom resources)
     embedded    holds a complete object with apiVersion, kind, metadata (x-kubernetes-embedded-resource)
+    compiled    what walkers prepared for this type, by walker; lives as long as the type
     """
 
-    __slots__ = ("atomic", "embedded", "fields", "name", "open", "sorted")
+    __slots__ = ("atomic", "compiled", "embedded", "fields", "name", "open", "sorted")
 
     def __init__(
         self,
@@ -138,9 +143,25 @@ class StructType:
         self.atomic = atomic
         self.sorted = sorted
         self.embedded = embedded
+        self.compiled: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"StructType({self.name})"
+
+
+class EitherType(StructType):
+    """A struct, or something else in its place: JSONSchemaPropsOrBool, ...OrArray, ...OrStringArray.
+
+    A JSON object stands for the struct (`fields` are the struct's own); any other value is of type `other`.
+    """
+
+    __slots__ = ("other", "struct")
+
+    def __init__(self, name: str, struct: StructType, other: Type) -> None:
+        super().__init__(name)
+        self.struct = struct
+        self.other = other
+        self.fields = struct.fields
 
 
 Type = Leaf | ListType | MapType | StructType
