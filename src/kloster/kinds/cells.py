@@ -93,7 +93,7 @@ def containers(listed: Iterable[Object] | None) -> tuple[str, str]:
 
 
 def template_containers(spec: Object) -> tuple[str, str]:
-    """`containers` of a workload's spec.template."""
+    """`containers` of the template in a workload's spec."""
     return containers(((spec.get("template") or {}).get("spec") or {}).get("containers"))
 
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 from kloster.apimachinery import Object
-from kloster.kinds import images, quantity
+from kloster.kinds import defaulting, images, quantity
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
 def default_pod_spec(spec: Object) -> None:
     """Fills in what every pod spec has, in place."""
-    _fill(spec, "dnsPolicy", "ClusterFirst")
-    _fill(spec, "restartPolicy", "Always")
-    _fill(spec, "schedulerName", "default-scheduler")
-    _pointer(spec, "terminationGracePeriodSeconds", 30)
-    _pointer(spec, "securityContext", {})
+    defaulting.empty(spec, dnsPolicy="ClusterFirst")
+    defaulting.empty(spec, restartPolicy="Always")
+    defaulting.empty(spec, schedulerName="default-scheduler")
+    defaulting.absent(spec, terminationGracePeriodSeconds=30)
+    defaulting.absent(spec, securityContext={})
     alias_service_account(spec)
     for volume in spec.get("volumes") or ():
         default_volume(volume)
@@ -54,7 +54,7 @@ def default_pod(spec: Object) -> None:
                     requests = resources["requests"] = {}
                 for key, value in limits.items():
                     requests.setdefault(key, value)
-    _pointer(spec, "enableServiceLinks", True)
+    defaulting.absent(spec, enableServiceLinks=True)
     default_host_ports(spec)
 
 
@@ -72,15 +72,15 @@ def default_host_ports(spec: Object) -> None:
 def default_container(container: Object) -> None:
     if not container.get("imagePullPolicy"):
         container["imagePullPolicy"] = images.pull_policy(container.get("image") or "")
-    _fill(container, "terminationMessagePath", "/dev/termination-log")
-    _fill(container, "terminationMessagePolicy", "File")
+    defaulting.empty(container, terminationMessagePath="/dev/termination-log")
+    defaulting.empty(container, terminationMessagePolicy="File")
     for port in container.get("ports") or ():
-        _fill(port, "protocol", "TCP")
+        defaulting.empty(port, protocol="TCP")
     for variable in container.get("env") or ():
         source = variable.get("valueFrom") or {}
         _default_field_ref(source)
         if source.get("fileKeyRef") is not None:
-            _pointer(source["fileKeyRef"], "optional", False)
+            defaulting.absent(source["fileKeyRef"], optional=False)
     _round_resources(container.get("resources"))
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name) is not None:
@@ -91,40 +91,42 @@ def default_container(container: Object) -> None:
 
 
 def _default_probe(probe: Object) -> None:
-    _fill(probe, "timeoutSeconds", 1)
-    _fill(probe, "periodSeconds", 10)
-    _fill(probe, "successThreshold", 1)
-    _fill(probe, "failureThreshold", 3)
+    defaulting.empty(probe, timeoutSeconds=1)
+    defaulting.empty(probe, periodSeconds=10)
+    defaulting.empty(probe, successThreshold=1)
+    defaulting.empty(probe, failureThreshold=3)
     _default_http_get(probe)
     if probe.get("grpc") is not None:
-        _pointer(probe["grpc"], "service", "")
+        defaulting.absent(probe["grpc"], service="")
 
 
 def _default_http_get(handler: Object) -> None:
     action = handler.get("httpGet")
     if action is not None:
-        _fill(action, "path", "/")
-        _fill(action, "scheme", "HTTP")
+        defaulting.empty(action, path="/")
+        defaulting.empty(action, scheme="HTTP")
 
 
 def _default_field_ref(source: Object) -> None:
     if source.get("fieldRef") is not None:
-        _fill(source["fieldRef"], "apiVersion", "v1")
+        defaulting.empty(source["fieldRef"], apiVersion="v1")
 
 
 _MODE = 0o644
 """Mode of files in volumes made from API objects."""
 
-_VOLUME_FIELDS: dict[str, tuple[tuple[str, Any], ...]] = {
-    "hostPath": (("type", None),),
-    "secret": (("defaultMode", _MODE),),
-    "configMap": (("defaultMode", _MODE),),
-    "downwardAPI": (("defaultMode", _MODE),),
-    "projected": (("defaultMode", _MODE),),
-    "iscsi": (("iscsiInterface", "default"),),
-    "rbd": (("pool", "rbd"), ("user", "admin"), ("keyring", "/etc/ceph/keyring")),
-    "scaleIO": (("storageMode", "ThinProvisioned"), ("fsType", "xfs")),
-    "azureDisk": (("cachingMode", "ReadWrite"), ("fsType", "ext4"), ("readOnly", False), ("kind", "Shared")),
+_VOLUME_VALUES: dict[str, dict[str, Any]] = {
+    "iscsi": {"iscsiInterface": "default"},
+    "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "scaleIO": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+}
+_VOLUME_POINTERS: dict[str, dict[str, Any]] = {
+    "hostPath": {"type": ""},
+    "secret": {"defaultMode": _MODE},
+    "configMap": {"defaultMode": _MODE},
+    "downwardAPI": {"defaultMode": _MODE},
+    "projected": {"defaultMode": _MODE},
+    "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"},
 }
 
 
@@ -144,7 +146,7 @@ def default_volume(volume: Object) -> None:
         for item in (source.get("downwardAPI") or {}).get("items") or ():
             _default_field_ref(item)
         if source.get("serviceAccountToken") is not None:
-            _pointer(source["serviceAccountToken"], "expirationSeconds", 3600)
+            defaulting.absent(source["serviceAccountToken"], expirationSeconds=3600)
     template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")
     if template is not None:
         default_claim_spec(template.setdefault("spec", {}))
@@ -152,22 +154,17 @@ def default_volume(volume: Object) -> None:
 
 def default_volume_source(holder: Object) -> None:
     """Defaults of a volume's source; the specs of PersistentVolumes hold the same."""
-    for name, fields in _VOLUME_FIELDS.items():
-        source = holder.get(name)
-        if source is None:
-            continue
-        for field, value in fields:
-            if name == "hostPath":
-                _pointer(source, field, "")
-            elif isinstance(value, str):
-                _fill(source, field, value)
-            else:
-                _pointer(source, field, value)
+    for name, fields in _VOLUME_VALUES.items():
+        if holder.get(name) is not None:
+            defaulting.empty(holder[name], **fields)
+    for name, fields in _VOLUME_POINTERS.items():
+        if holder.get(name) is not None:
+            defaulting.absent(holder[name], **fields)
 
 
 def default_claim_spec(spec: Object) -> None:
     """The spec of a PersistentVolumeClaim, or of a template of one."""
-    _pointer(spec, "volumeMode", "Filesystem")
+    defaulting.absent(spec, volumeMode="Filesystem")
     _round_resources(spec.get("resources"))
 
 
@@ -175,15 +172,3 @@ def _round_resources(resources: Object | None) -> None:
     if resources:
         quantity.round_up_milli(resources.get("limits"))
         quantity.round_up_milli(resources.get("requests"))
-
-
-def _fill(obj: Object, field: str, value: Any) -> None:
-    """Defaults a field whose zero value means absent."""
-    if not obj.get(field):
-        obj[field] = value
-
-
-def _pointer(obj: Object, field: str, value: Any) -> None:
-    """Defaults a field that is a pointer upstream: zero and empty are values."""
-    if obj.get(field) is None:
-        obj[field] = value

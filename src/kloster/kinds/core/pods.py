@@ -1,0 +1,157 @@
+"""Pods: their life between a write and the store.
+
+Creating one sets its phase and QoS class; an update of the main resource may change little (`kinds.podspec.updates`);
+the kubelet writes status. Deleting a pod that runs on a node takes two steps: the API server sets a deletion timestamp
+and a grace period, the kubelet deletes it for good when the containers have ended.
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kloster.apimachinery import Object
+from kloster.kinds import defaulting, lifecycle
+from kloster.kinds.core.podcells import cells
+from kloster.kinds.podspec.defaults import default_pod, default_pod_spec
+from kloster.kinds.podspec.qos import qos_class
+from kloster.kinds.strategy import Strategy
+
+_OLD_ANNOTATIONS = frozenset(
+    f"pod.{stage}.kubernetes.io/{name}"
+    for stage in ("alpha", "beta")
+    for name in ("init-containers", "init-container-statuses")
+)
+"""How init containers were written before they were fields; dropped without a word."""
+
+
+def _default(pod: Object) -> None:
+    spec = defaulting.struct(pod, "spec")
+    default_pod(spec)
+    default_pod_spec(spec)
+    _align_ips(pod.get("status") or {})
+    annotations = pod["metadata"].get("annotations") or {}
+    for name in _OLD_ANNOTATIONS & annotations.keys():
+        del annotations[name]
+
+
+def _align_ips(status: Object) -> None:
+    """``podIP`` is the first of ``podIPs``; where they differ the single one wins. The same for the host's."""
+    for single, plural in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
+        ip, ips = status.get(single), status.get(plural)
+        if ip and (not ips or ips[0].get("ip") != ip):
+            status[plural] = [{"ip": ip}]
+        elif ips and not ip and single == "podIP":
+            status[single] = ips[0].get("ip", "")
+
+
+def _prepare_create(pod: Object) -> None:
+    spec = pod.get("spec") or {}
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        pod["status"]["conditions"] = [
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "lastProbeTime": None,
+                "lastTransitionTime": pod["metadata"].get("creationTimestamp"),
+            }
+        ]
+    _merge_label_keys(pod)
+
+
+def _merge_label_keys(pod: Object) -> None:
+    """matchLabelKeys become requirements with the pod's own values: a rollout's pods only look at each other."""
+    spec = pod.get("spec") or {}
+    labels = pod["metadata"].get("labels") or {}
+    affinity = spec.get("affinity") or {}
+    for name in ("podAffinity", "podAntiAffinity"):
+        rules = affinity.get(name) or {}
+        for weighted in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            _merge_term(weighted.get("podAffinityTerm") or {}, labels)
+        for term in rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
+            _merge_term(term, labels)
+
+
+def _merge_term(term: Object, labels: Object) -> None:
+    selector = term.get("labelSelector")
+    if selector is None:  # selects nothing, whatever is added
+        return
+    for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+        for key in term.get(field) or ():
+            if key in labels:
+                added = {"key": key, "operator": operator, "values": [labels[key]]}
+                selector.setdefault("matchExpressions", []).append(added)
+
+
+def _prepare_status(new: Object, old: Object) -> None:
+    lifecycle.keep_spec(new, old)
+    lifecycle.restore(new["metadata"], old["metadata"], "ownerReferences")
+    status, before = defaulting.struct(new, "status"), old.get("status") or {}
+    if not status.get("qosClass"):
+        lifecycle.restore(status, before, "qosClass")
+    if not status.get("observedGeneration"):
+        lifecycle.restore(status, before, "observedGeneration")
+    generations: dict[str, list[Any]] = {}
+    for condition in before.get("conditions") or ():
+        generations.setdefault(condition.get("type", ""), []).append(condition.get("observedGeneration"))
+    for condition in status.get("conditions") or ():
+        known = generations.get(condition.get("type", ""))
+        generation = known.pop(0) if known else None
+        if generation and not condition.get("observedGeneration"):
+            condition["observedGeneration"] = generation
+
+
+def _graceful(pod: Object, asked: int | None) -> int:
+    """Seconds of grace: none for a pod that runs nowhere or has ended, otherwise what was asked or the pod's own.
+
+    A pod that is already being deleted never gets more time than it has.
+    """
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Failed", "Succeeded"):
+        return 0
+    period = asked if asked is not None else spec.get("terminationGracePeriodSeconds") or 0
+    period = int(period) if period >= 0 else 1
+    current = pod["metadata"].get("deletionGracePeriodSeconds")
+    if pod["metadata"].get("deletionTimestamp") and current is not None:
+        return min(int(current), period)
+    return period
+
+
+def _spec(field: str) -> Any:
+    return lambda pod: str((pod.get("spec") or {}).get(field) or "")
+
+
+def _status(field: str) -> Any:
+    return lambda pod: str((pod.get("status") or {}).get(field) or "")
+
+
+def _pod_ip(pod: Object) -> str:
+    ips = (pod.get("status") or {}).get("podIPs") or [{}]
+    return str(ips[0].get("ip", ""))
+
+
+STRATEGY = Strategy(
+    default=_default,
+    prepare_create=_prepare_create,
+    prepare_update=lifecycle.keep_status,
+    prepare_status=_prepare_status,
+    generation=True,
+    status=True,
+    returns_deleted=True,
+    graceful=_graceful,
+    cells=cells,
+    fields={
+        "spec.nodeName": _spec("nodeName"),
+        "spec.restartPolicy": _spec("restartPolicy"),
+        "spec.schedulerName": _spec("schedulerName"),
+        "spec.serviceAccountName": _spec("serviceAccountName"),
+        "spec.hostNetwork": lambda pod: str(bool((pod.get("spec") or {}).get("hostNetwork"))).lower(),
+        "status.phase": _status("phase"),
+        "status.podIP": _pod_ip,
+        "status.podIPs": lambda _: "",  # accepted, but upstream never fills it in
+        "status.nominatedNodeName": _status("nominatedNodeName"),
+    },
+)

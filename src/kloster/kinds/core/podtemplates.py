@@ -1,0 +1,26 @@
+"""PodTemplates: a template on its own, which ControllerRevisions and operators refer to.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-template-v1/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kloster.apimachinery import Object
+from kloster.kinds import cells as table
+from kloster.kinds import defaulting, podtemplate
+from kloster.kinds.strategy import Strategy
+
+
+def _default(template: Object) -> None:
+    podtemplate.default_pod_template(defaulting.struct(template, "template"))
+
+
+def _cells(template: Object, _now: float) -> list[Any]:
+    names, images = table.template_containers(template)
+    labels = ((template.get("template") or {}).get("metadata") or {}).get("labels")
+    return [template["metadata"]["name"], names, images, table.labels(labels)]
+
+
+STRATEGY = Strategy(default=_default, generation=True, returns_deleted=True, cells=_cells)
