@@ -32,6 +32,7 @@ class Request:
     user       set by a trusted transport (in-process); over the network authentication decides
     peer_certificate   DER of a client certificate whose chain the TLS layer has verified against this cluster's CA
     remote     the peer's address for the audit log
+    prefix     what stood before `path` on an address that clusters share (``/clusters/NAMESPACE/NAME``)
     """
 
     method: str
@@ -42,6 +43,7 @@ class Request:
     user: User | None = None
     peer_certificate: bytes | None = None
     remote: str = ""
+    prefix: str = ""
 
     def param(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

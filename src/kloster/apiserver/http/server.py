@@ -1,0 +1,254 @@
+"""The server: listeners, the connections of all clusters, one timer for all their deadlines, and an orderly end.
+
+A connection's life: accept → (own port: its cluster; common address: peek at the ClientHello for SNI) → the cluster's
+TLS context, made now if it does not exist → handshake → `Connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+
+import structlog
+
+from kloster.apiserver.http import listeners, tls
+from kloster.apiserver.http.protocol import Connection
+from kloster.apiserver.http.sites import Directory, Site
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds. head and idle are upstream's ReadHeaderTimeout and IdleTimeout."""
+
+    handshake: float = 10.0
+    head: int = 32
+    body: int = 60
+    idle: int = 90
+    stall: int = 120
+    handshakes: int = 512  # at the same time; more wait in the kernel's queue of accepted connections
+
+
+class Server:
+    """Serves any number of clusters in one event loop. Use as an async context manager, then `listen_*`."""
+
+    def __init__(self, directory: Directory, limits: Limits | None = None, drain: float = 10.0) -> None:
+        self.directory = directory
+        self.limits = limits or Limits()
+        self.tick = 0
+        self.loop: asyncio.AbstractEventLoop
+        self._drain = drain
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._welcoming: set[asyncio.Task[None]] = set()
+        self._listeners: list[listeners.Listener] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._date = ""
+        self._dated = 0
+        self._ended: asyncio.Event = asyncio.Event()
+
+    async def __aenter__(self) -> Server:
+        self.loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # --- listening -----------------------------------------------------------------------------------------------
+
+    def listen_site(self, host: str, port: int) -> listeners.Listener:
+        """A cluster's own port: `directory.by_port` says which cluster, at each connection."""
+        listening = listeners.bind_tcp(host, port)
+        bound = int(listening.getsockname()[1])
+        return self._start(listening, lambda accepted: self._welcome(accepted, self._by_port(bound)))
+
+    def listen_common(self, host: str, port: int) -> listeners.Listener:
+        """The address that all clusters share: SNI, or the path of each request, says which cluster."""
+        return self._start(listeners.bind_tcp(host, port), self.adopt_common)
+
+    def listen_unix(self, path: str) -> listeners.Listener:
+        """Without TLS, for other processes of this user; paths as on the common address."""
+        return self._start(listeners.bind_unix(path), lambda accepted: self._welcome(accepted, self._plain(None)))
+
+    def listen_plain(self, host: str, port: int) -> listeners.Listener:
+        """Without TLS, paths as on the common address: for loopback and tests."""
+        listening = listeners.bind_tcp(host, port)
+        return self._start(listening, lambda accepted: self._welcome(accepted, self._plain(None)))
+
+    def adopt_common(self, accepted: socket.socket) -> None:
+        """Serve a connection to the common address that was accepted here or by another process."""
+        self._welcome(accepted, self._by_hello(accepted))
+
+    def _start(self, listening: socket.socket, welcome: Any) -> listeners.Listener:
+        listener = listeners.Listener(listening, welcome)
+        listener.start()
+        self._listeners.append(listener)
+        return listener
+
+    def stop_listening(self, listener: listeners.Listener) -> None:
+        listener.close()
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    # --- from an accepted socket to a connection -----------------------------------------------------------------
+
+    def _welcome(self, accepted: socket.socket, choice: Coroutine[Any, Any, _Choice | None]) -> None:
+        if len(self._welcoming) >= self.limits.handshakes:
+            choice.close()
+            accepted.close()
+            return
+        task = self.loop.create_task(self._establish(accepted, choice))
+        self._welcoming.add(task)
+        task.add_done_callback(self._welcoming.discard)
+
+    async def _establish(self, accepted: socket.socket, choice: Coroutine[Any, Any, _Choice | None]) -> None:
+        """Choose the cluster, then shake hands. Failures here are the client's: they end with the connection."""
+        try:
+            async with asyncio.timeout(self.limits.handshake):
+                chosen = await choice
+                if chosen is None:
+                    accepted.close()
+                    return
+                await self.loop.connect_accepted_socket(
+                    lambda: Connection(self, chosen.site), accepted, ssl=chosen.context
+                )
+        except (OSError, ssl.SSLError, tls.NotTLS, TimeoutError) as error:
+            log.debug("connection refused", error=f"{type(error).__name__}: {error}")
+            accepted.close()
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        except Exception:
+            # A cluster whose certificates cannot be read must not take the listener with it.
+            log.exception("no TLS context for a connection")
+            accepted.close()
+
+    async def _by_port(self, port: int) -> _Choice | None:
+        site = self.directory.by_port(port)
+        return None if site is None else _Choice(site, site.ssl_context())
+
+    async def _plain(self, site: Site | None) -> _Choice | None:
+        return _Choice(site, None)
+
+    async def _by_hello(self, accepted: socket.socket) -> _Choice | None:
+        name = await self._peek(accepted)
+        if name is None:
+            return None
+        site = self.directory.by_host(name) if name else None
+        if site is not None:
+            return _Choice(site, site.ssl_context())
+        return _Choice(None, self.directory.common.ssl_context())
+
+    async def _peek(self, accepted: socket.socket) -> str | None:
+        """The ClientHello's server name, without taking the bytes away. None when the peer left."""
+        pause = 0.0
+        while True:
+            try:
+                data = accepted.recv(tls.MAX_HELLO, socket.MSG_PEEK)
+            except BlockingIOError:
+                data = b""
+            else:
+                if not data:
+                    return None
+                name = tls.server_name(data)
+                if name is not None:
+                    return name
+            if not data:
+                await _readable(self.loop, accepted)
+            else:
+                # Part of the hello is there, hence the socket stays readable: wait a moment instead.
+                pause = min(pause + 0.002, 0.05)
+                await asyncio.sleep(pause)
+
+    # --- what connections need -----------------------------------------------------------------------------------
+
+    def joined(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        if self._timer is None:
+            self._timer = self.loop.call_later(1.0, self._second)
+
+    def left(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._ended.set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def date(self) -> str:
+        """The Date header's value, made once a second."""
+        now = int(time.time())
+        if now != self._dated:
+            self._dated = now
+            self._date = formatdate(now, usegmt=True)
+        return self._date
+
+    def _second(self) -> None:
+        """Once a second, while there are connections: end those whose deadline has passed."""
+        self.tick += 1
+        tick = self.tick
+        for connection in [one for one in self._connections if one.deadline < tick]:
+            connection.expire()
+        self._timer = self.loop.call_later(1.0, self._second) if self._connections else None
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    # --- ending --------------------------------------------------------------------------------------------------
+
+    async def close_site(self, name: str, grace: float = 2.0) -> None:
+        """End all connections of one cluster (it is deleted, moved, or its CA changed)."""
+        await self._end({one for one in self._connections if one.site is not None and one.site.name == name}, grace)
+
+    async def close(self) -> None:
+        """Stop listening, let requests finish within the drain time, then drop what is left. Idempotent."""
+        for listener in list(self._listeners):
+            self.stop_listening(listener)
+        for task in list(self._welcoming):
+            task.cancel()
+        await asyncio.gather(*self._welcoming, return_exceptions=True)
+        await self._end(self._connections, self._drain)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _end(self, connections: set[Connection], grace: float) -> None:
+        for connection in list(connections):
+            connection.finish()
+        deadline = self.loop.time() + grace
+        mine = set(connections)
+        while (mine := mine & self._connections) and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in mine:
+            connection.abort()
+        if mine:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which cluster a connection is for (None: paths decide) and the TLS context (None: no TLS)."""
+
+    site: Site | None
+    context: ssl.SSLContext | None
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(accepted.fileno(), lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(accepted.fileno())

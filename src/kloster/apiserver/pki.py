@@ -1,0 +1,235 @@
+"""A cluster's own keys and certificates: certificate authority, serving and client certificates, token keys.
+
+Every cluster has a CA of its own, which signs its serving certificate and its users' client certificates; a
+certificate of one cluster therefore means nothing to another. Everything is EC P-256: making all of a cluster's keys
+takes about a millisecond, where RSA would take hundreds.
+
+Private keys are PKCS#8 PEM without a passphrase (as kubeconfig files hold them); keep them in files of mode 0600.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+DAY = 86400.0
+AUTHORITY_LIFETIME = 3650 * DAY
+CERTIFICATE_LIFETIME = 365 * DAY
+BACKDATED = 300.0
+"""Certificates begin a little earlier than now: other machines' clocks may be behind."""
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    """Raises ValueError for anything but an EC private key."""
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("not an EC private key")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate with its private key, both PEM."""
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+
+    def expires(self) -> float:
+        """Seconds since the epoch."""
+        return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc.timestamp()
+
+
+class Authority:
+    """A certificate authority that can sign. `now` is seconds since the epoch wherever it appears."""
+
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        self._certificate = certificate
+        self._key = key
+
+    @classmethod
+    def create(cls, name: str, now: float, lifetime: float = AUTHORITY_LIFETIME) -> Authority:
+        key = new_key()
+        subject = _name(name, ())
+        builder = (
+            _builder(subject, subject, key.public_key(), now, lifetime)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signing=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    @classmethod
+    def load(cls, pair: Pair) -> Authority:
+        return cls(x509.load_pem_x509_certificate(pair.certificate), load_key(pair.key))
+
+    def pair(self) -> Pair:
+        return Pair(self.certificate, key_pem(self._key))
+
+    @property
+    def certificate(self) -> bytes:
+        """PEM."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def serving(self, names: Sequence[str], now: float, lifetime: float = CERTIFICATE_LIFETIME) -> Pair:
+        """A server's certificate. `names` are DNS names and IP addresses; the first becomes the CN."""
+        alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+        subject = _name(names[0][:64], ())
+        return self._issue(subject, now, lifetime, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
+
+    def client(self, user: str, groups: Sequence[str], now: float, lifetime: float = CERTIFICATE_LIFETIME) -> Pair:
+        """A client's certificate: CN is the user's name, each O a group."""
+        return self._issue(_name(user, groups), now, lifetime, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+
+    def sign_request(self, request: x509.CertificateSigningRequest, now: float, lifetime: float) -> bytes:
+        """A client certificate (PEM) for somebody else's key; subject as requested."""
+        return self._sign(
+            request.subject,
+            request.public_key(),  # type: ignore[arg-type]
+            now,
+            lifetime,
+            ExtendedKeyUsageOID.CLIENT_AUTH,
+            None,
+        ).public_bytes(serialization.Encoding.PEM)
+
+    def _issue(
+        self,
+        subject: x509.Name,
+        now: float,
+        lifetime: float,
+        purpose: x509.ObjectIdentifier,
+        alternatives: x509.SubjectAlternativeName | None,
+    ) -> Pair:
+        key = new_key()
+        certificate = self._sign(subject, key.public_key(), now, lifetime, purpose, alternatives)
+        return Pair(certificate.public_bytes(serialization.Encoding.PEM), key_pem(key))
+
+    def _sign(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        now: float,
+        lifetime: float,
+        purpose: x509.ObjectIdentifier,
+        alternatives: x509.SubjectAlternativeName | None,
+    ) -> x509.Certificate:
+        until = min(now + lifetime, self._certificate.not_valid_after_utc.timestamp())
+        builder = (
+            _builder(subject, self._certificate.subject, key, now, until - now)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signing=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        if alternatives is not None:
+            builder = builder.add_extension(alternatives, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def _name(common: str, organizations: Iterable[str]) -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in organizations]
+    return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _usage(signing: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signing,
+        crl_sign=signing,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: float, lifetime: float
+) -> x509.CertificateBuilder:
+    begin = datetime.fromtimestamp(int(now - BACKDATED), UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(datetime.fromtimestamp(int(now), UTC) + timedelta(seconds=int(lifetime)))
+    )
+
+
+class TokenKey:
+    """A key that signs service-account tokens (ES256). Its id is derived from the public key, as upstream's is."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self.private = key
+        self.id = key_id(key.public_key())
+
+    @classmethod
+    def create(cls) -> TokenKey:
+        return cls(new_key())
+
+    @classmethod
+    def load(cls, pem: bytes) -> TokenKey:
+        return cls(load_key(pem))
+
+    def pem(self) -> bytes:
+        return key_pem(self.private)
+
+    def public_pem(self) -> bytes:
+        return public_pem(self.private.public_key())
+
+
+def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def key_id(key: ec.EllipticCurvePublicKey) -> str:
+    """base64url(SHA-256 of the DER public key), without padding: upstream's ``kid``."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return _base64url(hashlib.sha256(der).digest())
+
+
+def jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
+    """The key as ``/openid/v1/jwks`` shows it."""
+    numbers = key.public_numbers()
+    return {
+        "use": "sig",
+        "kty": "EC",
+        "kid": key_id(key),
+        "crv": "P-256",
+        "alg": "ES256",
+        "x": _base64url(numbers.x.to_bytes(32)),
+        "y": _base64url(numbers.y.to_bytes(32)),
+    }
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
