@@ -1,0 +1,1 @@
+"""Admission webhooks and policies (admissionregistration.k8s.io)."""

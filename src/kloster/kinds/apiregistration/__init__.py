@@ -1,0 +1,1 @@
+"""Aggregated APIs (apiregistration.k8s.io)."""

@@ -1,0 +1,1 @@
+"""Roles and their bindings (rbac.authorization.k8s.io)."""

@@ -1,0 +1,1 @@
+"""Storage classes and what CSI drivers publish (storage.k8s.io)."""
