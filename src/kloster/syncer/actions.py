@@ -1,0 +1,71 @@
+"""What the engine may do, as data: decided by pure functions, performed by `engine` with preconditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kloster.apimachinery import Object
+from kloster.client.api import PatchType
+
+
+@dataclass(frozen=True, slots=True)
+class CreateHost:
+    """Create the host object."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class PatchHost:
+    """Change what we own of this very host object (`uid`)."""
+
+    name: str
+    uid: str
+    patch: object
+    type: PatchType
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteHost:
+    """Delete this very host object. `grace` in seconds, None for the object's own."""
+
+    name: str
+    uid: str
+    grace: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PatchVirtual:
+    """Change the virtual object as seen (`uid`)."""
+
+    patch: object
+    type: PatchType = "merge"
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BindVirtual:
+    """Tell the tenant on which node its pod runs."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteVirtual:
+    """Delete the virtual object as seen: its host object has gone. `grace` 0 removes it at once."""
+
+    uid: str
+    grace: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An event about the virtual object, for the tenant to read."""
+
+    type: str
+    reason: str
+    message: str
+
+
+Action = CreateHost | PatchHost | DeleteHost | PatchVirtual | BindVirtual | DeleteVirtual | Report

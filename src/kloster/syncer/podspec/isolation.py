@@ -1,0 +1,103 @@
+"""What a tenant's pod may not ask of the node.
+
+Tenants are strangers, so by default the pods of a virtual cluster must keep within the *baseline* Pod
+Security Standard.
+``policies.podSecurityStandard: privileged`` in the VirtualCluster's spec lifts that.
+Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kloster.apimachinery import Object
+from kloster.syncer.translator import Refused
+
+BASELINE_CAPABILITIES = frozenset(
+    {
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    }
+)
+SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_syncookies",
+    }
+)
+
+
+def check(spec: Object, policy: Mapping[str, Any]) -> None:
+    """Raises Refused if the pod asks for what the cluster's policy does not allow."""
+    standard = policy.get("podSecurityStandard", "baseline")
+    if standard == "privileged":
+        return
+    found = sorted(set(_violations(spec)))
+    if found:
+        raise Refused(
+            f"the pod violates this cluster's {standard} pod security policy on the host: {', '.join(found)}. "
+            "Change the pod, or have the cluster created with policies.podSecurityStandard: privileged"
+        )
+
+
+def _violations(spec: Object) -> Iterator[str]:
+    for name in ("hostNetwork", "hostPID", "hostIPC"):
+        if spec.get(name):
+            yield name
+    for volume in spec.get("volumes") or ():
+        if "hostPath" in volume:
+            yield f"hostPath volume {volume['name']}"
+    context = spec.get("securityContext") or {}
+    yield from _context(context, "pod")
+    for one in context.get("sysctls") or ():
+        if one["name"] not in SAFE_SYSCTLS:
+            yield f"sysctl {one['name']}"
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for container in spec.get(field) or ():
+            yield from _container(container)
+
+
+def _container(container: Object) -> Iterator[str]:
+    context = container.get("securityContext") or {}
+    yield from _context(context, f"container {container['name']}")
+    if context.get("privileged"):
+        yield f"privileged container {container['name']}"
+    for capability in (context.get("capabilities") or {}).get("add") or ():
+        if capability not in BASELINE_CAPABILITIES:
+            yield f"capability {capability} of container {container['name']}"
+    if context.get("procMount", "Default") != "Default":
+        yield f"procMount of container {container['name']}"
+    if any(port.get("hostPort") for port in container.get("ports") or ()):
+        yield f"hostPort of container {container['name']}"
+
+
+def _context(context: Object, owner: str) -> Iterator[str]:
+    if (context.get("seccompProfile") or {}).get("type") == "Unconfined":
+        yield f"seccomp profile Unconfined of {owner}"
+    if (context.get("appArmorProfile") or {}).get("type") == "Unconfined":
+        yield f"AppArmor profile Unconfined of {owner}"
+    options = context.get("seLinuxOptions") or {}
+    if options.get("user") or options.get("role"):
+        yield f"SELinux user or role of {owner}"
+    if (context.get("windowsOptions") or {}).get("hostProcess"):
+        yield f"hostProcess of {owner}"

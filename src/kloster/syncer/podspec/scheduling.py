@@ -1,0 +1,116 @@
+"""Everything of a pod's spec beside containers and volumes: where and how it runs.
+
+Selectors that look at other pods are confined to this cluster and translated; those that look at nodes pass.
+The tenant's priority class means nothing on the host and stays behind; so does its scheduler's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kloster.apimachinery import Object
+from kloster.client.resources import NAMESPACES
+from kloster.placement.affinity import selects
+from kloster.syncer.translator import World
+
+COPIED = (
+    "restartPolicy",
+    "terminationGracePeriodSeconds",
+    "activeDeadlineSeconds",
+    "dnsPolicy",
+    "dnsConfig",
+    "nodeSelector",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "hostUsers",
+    "shareProcessNamespace",
+    "securityContext",
+    "subdomain",
+    "tolerations",
+    "hostAliases",
+    "readinessGates",
+    "runtimeClassName",
+    "os",
+    "setHostnameAsFQDN",
+    "resources",
+)
+
+
+def translate(world: World, virtual: Object) -> Object:
+    """The host pod's scalar and scheduling fields."""
+    spec, metadata = virtual["spec"], virtual["metadata"]
+    host = {field: spec[field] for field in COPIED if field in spec}
+    if not spec.get("hostNetwork"):
+        host["hostname"] = spec.get("hostname") or metadata["name"][:63].rstrip("-.").replace(".", "-")
+    if spec.get("imagePullSecrets"):
+        host["imagePullSecrets"] = [
+            {"name": world.tenancy.name(one["name"], metadata["namespace"])} for one in spec["imagePullSecrets"]
+        ]
+    if spec.get("affinity"):
+        host["affinity"] = _affinity(world, virtual, spec["affinity"])
+    if spec.get("topologySpreadConstraints"):
+        host["topologySpreadConstraints"] = [_spread(world, virtual, one) for one in spec["topologySpreadConstraints"]]
+    return host
+
+
+def _spread(world: World, virtual: Object, constraint: Object) -> Object:
+    """A spread constraint counts the tenant's own pods of the same namespace."""
+    host = {key: value for key, value in constraint.items() if key != "matchLabelKeys"}
+    namespaces = (virtual["metadata"]["namespace"],)
+    host["labelSelector"] = world.tenancy.selector(_with_keys(constraint, virtual), namespaces)
+    return host
+
+
+def _with_keys(constraint: Object, virtual: Object) -> Object:
+    """The selector with matchLabelKeys resolved: their values are the pod's own labels."""
+    selector = constraint.get("labelSelector") or {}
+    labels = virtual["metadata"].get("labels") or {}
+    more = [
+        {"key": key, "operator": "In", "values": [labels[key]]}
+        for key in constraint.get("matchLabelKeys") or ()
+        if key in labels
+    ]
+    return {**selector, "matchExpressions": [*(selector.get("matchExpressions") or ()), *more]}
+
+
+def _affinity(world: World, virtual: Object, affinity: Object) -> Object:
+    translated: Object = {}
+    if affinity.get("nodeAffinity"):
+        translated["nodeAffinity"] = affinity["nodeAffinity"]
+    for field in ("podAffinity", "podAntiAffinity"):
+        part = affinity.get(field)
+        if not part:
+            continue
+        translated[field] = {}
+        required = part.get("requiredDuringSchedulingIgnoredDuringExecution")
+        if required:
+            terms = [_term(world, virtual, one) for one in required]
+            translated[field]["requiredDuringSchedulingIgnoredDuringExecution"] = terms
+        preferred = part.get("preferredDuringSchedulingIgnoredDuringExecution")
+        if preferred:
+            translated[field]["preferredDuringSchedulingIgnoredDuringExecution"] = [
+                {"weight": one["weight"], "podAffinityTerm": _term(world, virtual, one["podAffinityTerm"])}
+                for one in preferred
+            ]
+    return translated
+
+
+def _term(world: World, virtual: Object, term: Object) -> Object:
+    """One term: the tenant's namespaces are labels in the cluster's single host namespace."""
+    own = virtual["metadata"]["namespace"]
+    names: Iterable[str] = term.get("namespaces") or ()
+    selector = term.get("namespaceSelector")
+    if selector is not None:
+        chosen = [
+            one["metadata"]["name"]
+            for one in world.virtual_list(NAMESPACES, "")
+            if selects(selector, one["metadata"].get("labels") or {})
+        ]
+        names = [*names, *chosen]
+    elif not names:
+        names = (own,)
+    return {
+        "topologyKey": term["topologyKey"],
+        "labelSelector": world.tenancy.selector(term.get("labelSelector"), tuple(names) or ("",)),
+    }

@@ -1,0 +1,59 @@
+"""What a translator gives the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kloster.apimachinery import Object
+from kloster.client.api import Resource
+from kloster.syncer.actions import Action
+from kloster.syncer.names import Tenancy
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a decision may look at beside the two objects themselves.
+
+    tenancy       names on the host
+    policy        the cluster's spec.policies and spec.sync, parsed
+    lookup        (resource, namespace, name) → virtual object
+    virtual_list  (resource, namespace) → virtual objects
+    host_lookup   (resource, name) → object in the cluster's host namespace
+    now           seconds since the epoch
+    settings      cluster settings (domain, service CIDR, ...)
+    """
+
+    tenancy: Tenancy
+    lookup: Callable[[Resource, str, str], Object | None]
+    virtual_list: Callable[[Resource, str], Sequence[Object]]
+    host_lookup: Callable[[Resource, str], Object | None]
+    now: float = 0.0
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """The object must not cross. The text tells the tenant why and what to do."""
+
+
+Decide = Callable[[World, Object | None, Object | None], Sequence[Action]]
+"""(world, virtual, host) → actions. Either may be None. `host` is one that this cluster owns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """A kind that is synced.
+
+    resource     the kind, the same on both sides
+    kind         what host objects of it are marked with
+    decide       the whole decision for one object
+    related      virtual resources whose changes concern objects of this kind:
+                 resource → (changed object, world) → keys (namespace, name)
+    """
+
+    resource: Resource
+    kind: str
+    decide: Decide
+    related: Mapping[Resource, Callable[[Object, World], Sequence[tuple[str, str]]]] = field(default_factory=dict)

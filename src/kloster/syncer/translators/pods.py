@@ -1,0 +1,177 @@
+"""Pods: the whole way down and back up.
+
+Down: the host pod is built from known fields. Names it refers to (ConfigMaps, Secrets, claims, pull secrets) become
+their host names; selectors are confined to the cluster; the service account stays behind, its token travels as a
+Secret; what would give power over the node is refused unless the cluster's policy allows it. Afterwards only
+the few fields that a pod may change are patched.
+Up: the binding, then the status, with the host's names taken out of its texts.
+
+A pod's end. The tenant deletes: the host pod is deleted with the tenant's grace, and the virtual pod goes when the host
+pod has gone. The host evicts or loses the pod: the virtual pod is deleted too, so that its controller makes a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kloster.apimachinery import Object
+from kloster.client.resources import PODS
+from kloster.syncer.actions import (
+    Action,
+    BindVirtual,
+    CreateHost,
+    DeleteHost,
+    DeleteVirtual,
+    PatchHost,
+    PatchVirtual,
+    Report,
+)
+from kloster.syncer.names import UID
+from kloster.syncer.podspec import containers, isolation, metadata, scheduling, volumes
+from kloster.syncer.translator import Refused, Translator, World
+
+ENDED = ("Succeeded", "Failed")
+
+
+def desired(world: World, virtual: Object) -> Object:
+    """The host pod. Raises Refused."""
+    spec = virtual["spec"]
+    isolation.check(spec, world.policy)
+    host_spec: Object = {
+        "volumes": volumes.translate(world, virtual),
+        "initContainers": [containers.translate(world, virtual, one) for one in spec.get("initContainers") or ()],
+        "containers": [containers.translate(world, virtual, one) for one in spec["containers"]],
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        **scheduling.translate(world, virtual),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata.pod(world.tenancy, virtual),
+        "spec": {key: value for key, value in host_spec.items() if value not in (None, [], {})},
+    }
+
+
+def decide(world: World, virtual: Object | None, host: Object | None) -> Sequence[Action]:
+    """What is to be done for one pod."""
+    if virtual is None:
+        return [] if host is None or _leaving(host) else [_delete(host, None)]
+    if host is not None and host["metadata"]["annotations"].get(UID) != virtual["metadata"]["uid"]:
+        return [] if _leaving(host) else [_delete(host, None)]
+    if _leaving(virtual):
+        return _end(virtual, host)
+    if host is None:
+        return _begin(world, virtual)
+    return _keep(world, virtual, host)
+
+
+def _leaving(pod: Object) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def _delete(host: Object, grace: int | None) -> DeleteHost:
+    return DeleteHost(host["metadata"]["name"], host["metadata"]["uid"], grace)
+
+
+def _begin(world: World, virtual: Object) -> list[Action]:
+    """There is no host pod: make it, or accept that it is gone."""
+    status = virtual.get("status", {})
+    if status.get("phase") in ENDED:
+        return []
+    if virtual["spec"].get("nodeName"):
+        # It was on the host and is not any more: evicted, or its node was lost.
+        return [
+            Report("Warning", "HostPodGone", "The pod no longer exists on the host cluster; deleting it"),
+            DeleteVirtual(virtual["metadata"]["uid"], 0),
+        ]
+    if virtual["spec"].get("schedulingGates"):
+        return []
+    try:
+        return [CreateHost(desired(world, virtual))]
+    except Refused as refusal:
+        return _refuse(virtual, str(refusal), world.now)
+
+
+def _refuse(virtual: Object, message: str, now: float) -> list[Action]:
+    """Tell the tenant once; the pod stays Pending."""
+    condition = metadata.refusal(virtual, message, now)
+    if condition is None:
+        return []
+    patch = {"status": {"conditions": [condition]}}
+    return [
+        Report("Warning", "SyncRefused", message),
+        PatchVirtual(patch, "strategic", "status"),
+    ]
+
+
+def _end(virtual: Object, host: Object | None) -> list[Action]:
+    """The tenant deleted the pod."""
+    if host is None:
+        return [DeleteVirtual(virtual["metadata"]["uid"], 0)]
+    grace = virtual["metadata"].get("deletionGracePeriodSeconds")
+    if not _leaving(host):
+        return [*_status(virtual, host), _delete(host, grace)]
+    shorter = grace is not None and grace < (host["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return [*_status(virtual, host), *([_delete(host, grace)] if shorter else [])]
+
+
+def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
+    """Both exist: bring changes down, binding and status up."""
+    actions: list[Action] = []
+    if _leaving(host):
+        actions.append(DeleteVirtual(virtual["metadata"]["uid"], host["metadata"].get("deletionGracePeriodSeconds")))
+    else:
+        actions += _changes(world, virtual, host)
+    node = host["spec"].get("nodeName")
+    if node and not virtual["spec"].get("nodeName"):
+        actions.append(BindVirtual(node))
+    return actions + _status(virtual, host)
+
+
+def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
+    """The narrow patch of what may change in a running pod."""
+    spec: Object = {}
+    wanted = {one["name"]: one.get("image") for one in virtual["spec"]["containers"]}
+    origin = metadata.synced_images(host)
+    images = [
+        {"name": one["name"], "image": wanted[one["name"]]}
+        for one in host["spec"]["containers"]
+        if one["name"] in wanted and wanted[one["name"]] != origin.get(one["name"], one.get("image"))
+    ]
+    if images:
+        spec["containers"] = images
+    deadline = virtual["spec"].get("activeDeadlineSeconds")
+    if deadline is not None and deadline != host["spec"].get("activeDeadlineSeconds"):
+        spec["activeDeadlineSeconds"] = deadline
+    head = metadata.pod(world.tenancy, virtual)
+    live = host["metadata"]
+    changed = {
+        field: _map_patch(live.get(field) or {}, head[field], field)
+        for field in ("labels", "annotations")
+        if _map_patch(live.get(field) or {}, head[field], field)
+    }
+    if not spec and not changed:
+        return []
+    patch: Object = {"metadata": {"uid": live["uid"], **changed}}
+    if spec:
+        patch["spec"] = spec
+    return [PatchHost(live["name"], live["uid"], patch, "strategic")]
+
+
+def _map_patch(live: dict[str, str], wanted: dict[str, str], field: str) -> Object:
+    """Set what is ours, remove what was ours; leave the host's own keys."""
+    patch: Object = {key: value for key, value in wanted.items() if live.get(key) != value}
+    patch.update({key: None for key in live if key not in wanted and metadata.ours(key)})
+    return patch
+
+
+def _status(virtual: Object, host: Object) -> list[Action]:
+    wanted = metadata.status(virtual, host)
+    old = virtual.get("status", {})
+    patch: Object = {key: value for key, value in wanted.items() if old.get(key) != value}
+    patch.update({key: None for key in old if key not in wanted})
+    return [PatchVirtual({"status": patch}, "merge", "status")] if patch else []
+
+
+TRANSLATOR = Translator(PODS, "Pod", decide)
