@@ -1,0 +1,196 @@
+"""Encoding: the canonical order and form of an object, and its JSON text as Go's encoder writes it.
+
+The model. An object in memory may lack what Go writes anyhow, hold what Go leaves out, and have its keys in any
+order: `order` makes the object that upstream would write. Structs stand in their declared order and are never left
+out by omitempty, maps have sorted keys, an absent list without omitempty is null. Custom resources (`sorted`) are
+maps to Go: all their keys are sorted.
+
+The text has Go's escapes: ``<``, ``>``, ``&`` and the line separators U+2028 and U+2029 as \\u sequences.
+
+`split` makes what a store keeps (`kloster.stores.api.Entry`): JSON around the place of the resourceVersion, without
+apiVersion and kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from kloster.apimachinery import Object
+from kloster.apimachinery.schema import leaves
+from kloster.apimachinery.schema.model import EitherType, Field, Leaf, ListType, MapType, StructType, Type
+
+Encoder = Callable[[Any], Any]
+# (name, encoder or None for values that stay, an empty value is left out, left out when absent,
+#  empty is null, constant zero, maker of a zero struct)
+_Slot = tuple[str, Encoder | None, bool, bool, bool, Any, Callable[[], Any] | None]
+_NAME = "encode"
+_BEFORE_VERSION = ("name", "generateName", "namespace", "selfLink", "uid")
+
+
+def order(type: StructType, object: Object) -> Object:
+    """A new object with the known fields of `object` in canonical order and form."""
+    ordered: Object = struct_encoder(type)(object)
+    return ordered
+
+
+def dumps(type: StructType, object: Object) -> bytes:
+    """The JSON of an answer."""
+    if type.sorted:
+        return text(_head_first(_sorted(object)))
+    return text(order(type, object))
+
+
+def split(type: StructType, object: Object) -> tuple[bytes, bytes]:
+    """(head, tail): the JSON without apiVersion and kind, around the value of metadata.resourceVersion.
+
+    ``{"kind":"K","apiVersion":"V",`` + head + resourceVersion + tail is the whole object.
+    """
+    ordered = _sorted(object) if type.sorted else order(type, object)
+    ordered.pop("kind", None)
+    ordered.pop("apiVersion", None)
+    metadata: Object = ordered.pop("metadata", None) or {}
+    metadata.pop("resourceVersion", None)
+    if type.sorted:
+        before = {name: value for name, value in metadata.items() if name < "resourceVersion"}
+    else:
+        before = {name: metadata[name] for name in _BEFORE_VERSION if name in metadata}
+    after = {name: value for name, value in metadata.items() if name not in before}
+    return (
+        b'"metadata":' + _open(before) + b'"resourceVersion":"',
+        b'"' + _close(after) + _close(ordered),
+    )
+
+
+def _open(object: Object) -> bytes:
+    """An object that goes on."""
+    return text(object)[:-1] + b"," if object else b"{"
+
+
+def _close(object: Object) -> bytes:
+    """The rest of an object that has begun."""
+    return b"," + text(object)[1:] if object else b"}"
+
+
+def text(value: Any) -> bytes:
+    """JSON as Go's encoder writes it, in the order of the keys."""
+    data = orjson.dumps(value)
+    if b"<" in data or b">" in data or b"&" in data or b"\xe2\x80" in data:
+        data = (
+            data.replace(b"<", b"\\u003c")
+            .replace(b">", b"\\u003e")
+            .replace(b"&", b"\\u0026")
+            .replace(b"\xe2\x80\xa8", b"\\u2028")
+            .replace(b"\xe2\x80\xa9", b"\\u2029")
+        )
+    return data
+
+
+def _sorted(value: Any) -> Any:
+    """A copy with sorted keys throughout."""
+    if value.__class__ is dict:
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if value.__class__ is list:
+        return [_sorted(item) for item in value]
+    return leaves.plain_number(value) if value.__class__ is float else value
+
+
+def _head_first(object: Object) -> Object:
+    first = {name: object[name] for name in ("apiVersion", "kind", "metadata") if name in object}
+    return first | object
+
+
+def struct_encoder(type: StructType) -> Encoder:
+    """Makes the canonical form of a struct; made once per type."""
+    found: Encoder | None = type.compiled.get(_NAME)
+    if found is None:
+        if isinstance(type, EitherType):
+            found = _either(type)
+        else:
+            found = _sorted if type.sorted else _struct(type)
+        type.compiled[_NAME] = found
+    return found
+
+
+def encoder(type: Type) -> Encoder | None:
+    """Makes the canonical form of a value that is not null; None where that is the value itself."""
+    if isinstance(type, Leaf):
+        return _float if type is Leaf.FLOAT else None
+    if isinstance(type, ListType):
+        return _list(type)
+    if isinstance(type, MapType):
+        return _map(type)
+    return struct_encoder(type)
+
+
+def _float(value: Any) -> Any:
+    return leaves.plain_number(value) if value.__class__ is float else value
+
+
+def _struct(type: StructType) -> Encoder:
+    slots: list[_Slot] = []
+
+    def encode_struct(value: Any) -> Object:
+        nonlocal slots
+        if not slots and type.fields:
+            slots = [_slot(field) for field in type.fields.values()]
+        get = value.get
+        result: Object = {}
+        for name, encode_field, drop, absent, null, zero, make in slots:
+            item = get(name)
+            if item is None:
+                if not absent:
+                    result[name] = zero if make is None else make()
+                continue
+            if not item and (drop or null):
+                if null and not drop:
+                    result[name] = None
+                continue
+            result[name] = item if encode_field is None else encode_field(item)
+        return result
+
+    return encode_struct
+
+
+def _slot(field: Field) -> _Slot:
+    type = field.type
+    encode_field = encoder(type)
+    if field.pointer:
+        return field.name, encode_field, False, field.omitempty, False, None, None
+    if isinstance(type, ListType | MapType) or type is Leaf.BYTES:
+        return field.name, encode_field, field.omitempty, field.omitempty, True, None, None
+    if isinstance(type, Leaf):
+        drop = field.omitempty and type not in leaves.NEVER_EMPTY
+        return field.name, encode_field, drop, drop or field.omitzero, False, leaves.ZERO.get(type), None
+    if isinstance(type, EitherType):
+        return field.name, encode_field, False, field.omitempty, False, None, None
+    assert encode_field is not None
+    return field.name, encode_field, False, field.omitzero, False, None, lambda: encode_field({})
+
+
+def _list(type: ListType) -> Encoder | None:
+    encode_item = encoder(type.item)
+    if encode_item is None:
+        return None
+    return lambda value: [None if item is None else encode_item(item) for item in value]
+
+
+def _map(type: MapType) -> Encoder:
+    encode_value = encoder(type.value)
+    if encode_value is None:
+        return lambda value: {key: value[key] for key in sorted(value)}
+    return lambda value: {key: None if value[key] is None else encode_value(value[key]) for key in sorted(value)}
+
+
+def _either(type: EitherType) -> Encoder:
+    encode_other = encoder(type.other)
+    encode_as_struct = struct_encoder(type.struct)
+
+    def encode_either(value: Any) -> Any:
+        if value.__class__ is dict:
+            return encode_as_struct(value)
+        return value if encode_other is None else encode_other(value)
+
+    return encode_either
