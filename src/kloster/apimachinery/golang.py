@@ -48,3 +48,10 @@ def _number(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return str(int(value))
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def json_sort(value: Any) -> str:
+    """What encoding/json calls the sort of a JSON value: ``object``, ``array``, ``string``, ``number``, ``bool``."""
+    if isinstance(value, bool):
+        return "bool"
+    return {dict: "object", list: "array", str: "string", int: "number", float: "number"}.get(type(value), "null")

@@ -6,16 +6,8 @@ from typing import Any
 
 from kloster.apimachinery.apply.fieldset import SELF, FieldSet
 from kloster.apimachinery.apply.typed import ABSENT, deduce, fields_of, is_leaf, stepper
+from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.schema.model import ListType, MapType, StructType, Type
-
-
-def clone(value: Any) -> Any:
-    """A deep copy of a JSON value."""
-    if isinstance(value, dict):
-        return {key: clone(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [clone(inner) for inner in value]
-    return value
 
 
 def merge(live: Any, config: Any, type: Type) -> Any:

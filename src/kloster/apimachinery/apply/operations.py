@@ -18,9 +18,10 @@ from kloster.apimachinery.apply import fieldset, lastapplied, managed
 from kloster.apimachinery.apply.compare import compare
 from kloster.apimachinery.apply.fieldset import FieldSet
 from kloster.apimachinery.apply.managed import APPLY, UPDATE, Entry, Identity, Managers
-from kloster.apimachinery.apply.merge import clone, merge, remove
+from kloster.apimachinery.apply.merge import merge, remove
 from kloster.apimachinery.apply.reset import NOTHING, Reset
 from kloster.apimachinery.apply.typed import ItemError, fieldset_of, validate, with_named_fields
+from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import StatusError, bad_request
 from kloster.apimachinery.schema.model import Leaf, ListType, MapType, StructType, Type
 
