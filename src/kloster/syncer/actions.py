@@ -21,7 +21,7 @@ class PatchHost:
 
     name: str
     uid: str
-    patch: object
+    patch: Object
     type: PatchType
     subresource: str = ""
 
@@ -39,7 +39,7 @@ class DeleteHost:
 class PatchVirtual:
     """Change the virtual object as seen (`uid`)."""
 
-    patch: object
+    patch: Object
     type: PatchType = "merge"
     subresource: str = ""
 

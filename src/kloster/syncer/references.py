@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kloster.apimachinery import Object
+from kloster.client.api import Change
 
 ENDED = ("Succeeded", "Failed")
 
@@ -50,4 +51,17 @@ def _of_container(container: Object) -> Iterator[tuple[str, str]]:
 def refers(pods: Iterable[Object], kind: str, name: str) -> bool:
     """Whether one of `pods` that has not ended refers to the ConfigMap or Secret."""
     wanted = (kind, name)
-    return any(wanted in of_pod(pod) for pod in pods if (pod.get("status") or {}).get("phase") not in ENDED)
+    return any(wanted in of_pod(pod) for pod in pods if not _ended(pod))
+
+
+def changed(change: Change, kind: str) -> Iterator[tuple[str, str]]:
+    """(namespace, name) of what is referred to by a pod that came, went or ended; other changes do not matter."""
+    if change.old is not None and change.new is not None and _ended(change.old) == _ended(change.new):
+        return
+    namespace = change.object["metadata"].get("namespace", "")
+    for name in {name for found, name in of_pod(change.object) if found == kind}:
+        yield namespace, name
+
+
+def _ended(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in ENDED

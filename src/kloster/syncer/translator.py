@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kloster.apimachinery import Object
-from kloster.client.api import Resource
+from kloster.client.api import Change, Resource
 from kloster.syncer.actions import Action
 from kloster.syncer.names import Tenancy
 
@@ -42,6 +42,9 @@ Decide = Callable[[World, Object | None, Object | None], Sequence[Action]]
 """(world, virtual, host) → actions. Either may be None. `host` is one that this cluster owns."""
 
 
+Related = Callable[[Change, World], Iterable[tuple[str, str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Translator:
     """A kind that is synced.
@@ -50,10 +53,10 @@ class Translator:
     kind         what host objects of it are marked with
     decide       the whole decision for one object
     related      virtual resources whose changes concern objects of this kind:
-                 resource → (changed object, world) → keys (namespace, name)
+                 resource → (change, world) → keys (namespace, name)
     """
 
     resource: Resource
     kind: str
     decide: Decide
-    related: Mapping[Resource, Callable[[Object, World], Sequence[tuple[str, str]]]] = field(default_factory=dict)
+    related: Mapping[Resource, Related] = field(default_factory=dict)

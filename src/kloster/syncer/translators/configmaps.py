@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kloster.apimachinery import Object
+from kloster.client.api import Change
 from kloster.client.resources import CONFIG_MAPS, PODS
 from kloster.syncer import owned, references
 from kloster.syncer.actions import Action
@@ -30,9 +31,8 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     return owned.reconcile(virtual, host, wanted, whole=("data", "binaryData"))
 
 
-def _of_pod(pod: Object, _: World) -> Sequence[tuple[str, str]]:
-    namespace = pod["metadata"]["namespace"]
-    return [(namespace, name) for kind, name in set(references.of_pod(pod)) if kind == "ConfigMap"]
+def _of_pod(change: Change, _: World) -> Iterable[tuple[str, str]]:
+    return references.changed(change, "ConfigMap")
 
 
 TRANSLATOR = Translator(CONFIG_MAPS, "ConfigMap", decide, {PODS: _of_pod})

@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from kloster.apimachinery import Object
+from kloster.client.api import Change
 from kloster.client.resources import ENDPOINT_SLICES, SERVICES
 from kloster.syncer import owned
 from kloster.syncer.actions import Action, Report
@@ -65,8 +66,8 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     return owned.reconcile(virtual, host, wanted)
 
 
-def _of_service(service: Object, world: World) -> Sequence[tuple[str, str]]:
-    metadata = service["metadata"]
+def _of_service(change: Change, world: World) -> Sequence[tuple[str, str]]:
+    metadata = change.object["metadata"]
     return [
         (metadata["namespace"], one["metadata"]["name"])
         for one in world.virtual_list(ENDPOINT_SLICES, metadata["namespace"])

@@ -5,9 +5,10 @@ Service-account token Secrets cross as Opaque: on the host their type would bind
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kloster.apimachinery import Object
+from kloster.client.api import Change
 from kloster.client.resources import PODS, SECRETS
 from kloster.syncer import owned, references
 from kloster.syncer.actions import Action
@@ -36,9 +37,8 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     return owned.reconcile(virtual, host, wanted, whole=("data",))
 
 
-def _of_pod(pod: Object, _: World) -> Sequence[tuple[str, str]]:
-    namespace = pod["metadata"]["namespace"]
-    return [(namespace, name) for kind, name in set(references.of_pod(pod)) if kind == "Secret"]
+def _of_pod(change: Change, _: World) -> Iterable[tuple[str, str]]:
+    return references.changed(change, "Secret")
 
 
 TRANSLATOR = Translator(SECRETS, "Secret", decide, {PODS: _of_pod})

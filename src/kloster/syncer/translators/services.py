@@ -64,7 +64,7 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
 
 
 def _is_api_server(virtual: Object) -> bool:
-    return virtual["metadata"]["namespace"] == "default" and virtual["metadata"]["name"] == "kubernetes"
+    return (virtual["metadata"]["namespace"], virtual["metadata"]["name"]) == ("default", "kubernetes")
 
 
 def _back(virtual: Object, host: Object) -> list[Action]:

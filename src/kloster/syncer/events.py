@@ -1,0 +1,100 @@
+"""Events about host objects come up as events about the tenant's objects, without the host's names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.client.api import Change, Resource
+from kloster.client.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES
+from kloster.runtime.api import Context, Controller, Key, Result
+from kloster.syncer.engine import Syncer
+from kloster.syncer.names import virtual_key
+
+KINDS: dict[str, Resource] = {"Pod": PODS, "Service": SERVICES, "PersistentVolumeClaim": PERSISTENT_VOLUME_CLAIMS}
+COPIED = ("reason", "type", "count", "firstTimestamp", "lastTimestamp", "eventTime", "action", "series")
+
+
+def event_controller(syncer: Syncer) -> Controller:
+    """Brings the host namespace's events up. Keys are host event names."""
+
+    def follow_host(_: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
+        def changed(change: Change) -> None:
+            if change.new is not None:
+                enqueue(Key("", change.new["metadata"]["name"]))
+
+        return syncer.hub.listen(EVENTS, syncer.tenancy, changed, anything=True)
+
+    async def reconcile(context: Context, key: Key) -> Result | None:
+        event = syncer.hub.source.get(EVENTS, syncer.tenancy.namespace, key.name)
+        if event is not None:
+            await _bring_up(syncer, context, event)
+        return None
+
+    return Controller("syncer-events", (), reconcile, start=follow_host)
+
+
+async def _bring_up(syncer: Syncer, context: Context, event: Object) -> None:
+    about = event.get("involvedObject") or {}
+    resource = KINDS.get(about.get("kind", ""))
+    if resource is None:
+        return
+    host = syncer.hub.source.get(resource, syncer.tenancy.namespace, about.get("name", ""))
+    if host is None or not syncer.tenancy.owns(host):
+        return
+    found = virtual_key(host)
+    virtual = context.source.get(resource, *found) if found is not None else None
+    if virtual is None:
+        return
+    body = translate(event, virtual, host)
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+    present = context.source.get(EVENTS, namespace, name)
+    try:
+        if present is None:
+            await context.client.create(EVENTS, body)
+        elif any(present.get(field) != body.get(field) for field in ("count", "lastTimestamp", "message")):
+            patch = {field: body[field] for field in ("count", "lastTimestamp", "message", "series") if field in body}
+            await context.client.patch(EVENTS, namespace, name, patch)
+    except StatusError as error:
+        if error.code not in (403, 404, 409):  # a namespace that is going takes no more events
+            raise
+
+
+def translate(event: Object, virtual: Object, host: Object) -> Object:
+    """The virtual event for a host event about `host`, the host object of `virtual`."""
+    metadata = virtual["metadata"]
+    message = str(event.get("message", ""))
+    for old, new in (
+        (host["metadata"]["name"], metadata["name"]),
+        (host["metadata"]["namespace"], metadata.get("namespace", "")),
+        (host["metadata"]["uid"], metadata["uid"]),
+    ):
+        message = message.replace(old, new)
+    digest = hashlib.sha256(event["metadata"]["uid"].encode()).hexdigest()[:16]
+    about: Object = {
+        "kind": virtual["kind"],
+        "namespace": metadata.get("namespace", ""),
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "apiVersion": virtual["apiVersion"],
+        "resourceVersion": metadata.get("resourceVersion", ""),
+    }
+    if (event.get("involvedObject") or {}).get("fieldPath"):
+        about["fieldPath"] = event["involvedObject"]["fieldPath"]
+    body: Object = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{metadata['name']}.{digest}",
+            "namespace": metadata.get("namespace", "") or "default",
+        },
+        "involvedObject": about,
+        "message": message,
+        "source": {key: value for key, value in (event.get("source") or {}).items() if key == "component"},
+    }
+    body.update({field: event[field] for field in COPIED if event.get(field) is not None})
+    if event.get("reportingComponent"):
+        body["reportingComponent"] = event["reportingComponent"]
+    return body

@@ -1,0 +1,69 @@
+"""The host as the syncer sees it: one subscription per kind for all clusters, and the host's client.
+
+A change of a host object is handed to the cluster whose host namespace it is in, if the object carries the cluster's
+host ID. Other objects there are nobody's: they are never touched, and looked at only by who asks for `anything` (events
+about the cluster's objects are written by the host's own components and carry no mark).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kloster.apimachinery import Object
+from kloster.client.api import Change, Resource, Source
+from kloster.client.client import Client
+from kloster.syncer.names import Tenancy
+
+Listener = Callable[[Change], None]
+
+
+class HostHub:
+    """One for a host and process. Subscribes to a kind when the first cluster asks for it."""
+
+    def __init__(self, client: Client, source: Source) -> None:
+        self.client = client
+        self.source = source
+        self._listeners: dict[Resource, dict[str, list[Listener]]] = {}
+        self._cancels: list[Callable[[], None]] = []
+
+    def listen(
+        self, resource: Resource, tenancy: Tenancy, listener: Listener, *, anything: bool = False
+    ) -> Callable[[], None]:
+        """Call `listener` for each present host object of the cluster and for each change. Returns how to end it."""
+
+        def checked(change: Change) -> None:
+            if anything or tenancy.owns(change.object):
+                listener(change)
+
+        if resource not in self._listeners:
+            self._listeners[resource] = {}
+            self._cancels.append(self.source.subscribe(resource, lambda change: self._route(resource, change)))
+        group = self._listeners[resource].setdefault(tenancy.namespace, [])
+        group.append(checked)
+        for item in self.source.list(resource, tenancy.namespace):
+            checked(Change(resource, None, item))
+
+        def end() -> None:
+            group.remove(checked)
+            if not group:
+                self._listeners[resource].pop(tenancy.namespace, None)
+
+        return end
+
+    def close(self) -> None:
+        """End all subscriptions."""
+        for cancel in self._cancels:
+            cancel()
+        self._cancels.clear()
+        self._listeners.clear()
+
+    def _route(self, resource: Resource, change: Change) -> None:
+        namespace = change.object["metadata"].get("namespace", "")
+        for listener in tuple(self._listeners[resource].get(namespace, ())):
+            listener(change)
+
+
+def owned(hub: HostHub, tenancy: Tenancy, resource: Resource, name: str) -> Object | None:
+    """The host object of that name, if it is this cluster's."""
+    found = hub.source.get(resource, tenancy.namespace, name)
+    return found if found is not None and tenancy.owns(found) else None

@@ -1,0 +1,133 @@
+"""Nodes as the tenant sees them: those on which its pods run, without what identifies the host.
+
+The tenant's Node has the host node's name, architecture and capacity, and nothing of its addresses, provider, other
+labels, taints or images. It is written when the first pod of the tenant runs there and when something that is shown
+changes; heartbeats of the host do not reach the tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from kloster.aio.clock import rfc3339
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.client.api import Change
+from kloster.client.resources import NODES, PODS
+from kloster.runtime.api import Context, Controller, Key, Result, Watch
+from kloster.syncer.engine import Syncer
+
+SHOWN_LABELS = (
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    "kubernetes.io/hostname",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "node.kubernetes.io/instance-type",
+)
+
+
+def node_controller(syncer: Syncer) -> Controller:
+    """Keeps the tenant's Node objects. Keys are node names."""
+
+    def of_pod(change: Change) -> Iterable[Key]:
+        node = change.object["spec"].get("nodeName")
+        return [Key("", node)] if node else []
+
+    def moved(change: Change) -> bool:
+        if change.old is None or change.new is None:
+            return True
+        return bool(change.old["spec"].get("nodeName") != change.new["spec"].get("nodeName"))
+
+    def follow_host(context: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
+        def changed(change: Change) -> None:
+            name = change.object["metadata"]["name"]
+            if context.source.get(NODES, "", name) is not None:
+                enqueue(Key("", name))
+
+        return syncer.hub.source.subscribe(NODES, changed)
+
+    async def reconcile(context: Context, key: Key) -> Result | None:
+        await _reconcile(syncer, context, key.name)
+        return None
+
+    watches = (Watch(PODS, of_pod, moved), Watch(NODES))
+    return Controller("syncer-nodes", watches, reconcile, start=follow_host)
+
+
+async def _reconcile(syncer: Syncer, context: Context, name: str) -> None:
+    host = syncer.hub.source.get(NODES, "", name)
+    present = context.source.get(NODES, "", name)
+    used = any(pod["spec"].get("nodeName") == name for pod in context.source.list(PODS))
+    try:
+        if host is None or not used:
+            if present is not None:
+                await context.client.delete(NODES, "", name, uid=present["metadata"]["uid"])
+            return
+        if present is None:
+            present = await context.client.create(NODES, shown(host))
+        status = shown_status(host, context.settings.get("version", ""))
+        if _visible(status) != _visible(present.get("status") or {}):
+            await context.client.patch(NODES, "", name, {"status": status}, subresource="status")
+    except StatusError as error:
+        if error.code not in (404, 409):
+            raise
+
+
+def shown(host: Object) -> Object:
+    """The tenant's Node."""
+    labels = host["metadata"].get("labels") or {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": host["metadata"]["name"],
+            "labels": {key: labels[key] for key in SHOWN_LABELS if key in labels},
+        },
+        "spec": {"unschedulable": True} if host["spec"].get("unschedulable") else {},
+    }
+
+
+def shown_status(host: Object, version: str) -> Object:
+    """Its status: capacity, readiness, and what kind of machine it is."""
+    status = host.get("status") or {}
+    info = status.get("nodeInfo") or {}
+    ready = next((one for one in status.get("conditions") or () if one["type"] == "Ready"), None)
+    moment = (ready or {}).get("lastTransitionTime") or rfc3339(0)
+    true = (ready or {}).get("status", "Unknown")
+    text = "kubelet is posting ready status" if true == "True" else "the host's node is not ready"
+    return {
+        "capacity": status.get("capacity") or {},
+        "allocatable": status.get("allocatable") or {},
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": true,
+                "lastHeartbeatTime": moment,
+                "lastTransitionTime": moment,
+                "reason": "KubeletReady" if true == "True" else "KubeletNotReady",
+                "message": text,
+            }
+        ],
+        "addresses": [{"type": "Hostname", "address": host["metadata"]["name"]}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        "nodeInfo": {
+            "machineID": "",
+            "systemUUID": "",
+            "bootID": "",
+            "kernelVersion": info.get("kernelVersion", ""),
+            "osImage": info.get("osImage", ""),
+            "containerRuntimeVersion": info.get("containerRuntimeVersion", ""),
+            "kubeletVersion": version or info.get("kubeletVersion", ""),
+            "kubeProxyVersion": "",
+            "operatingSystem": info.get("operatingSystem", ""),
+            "architecture": info.get("architecture", ""),
+        },
+    }
+
+
+def _visible(status: Object) -> Object:
+    """What is compared: everything but heartbeats."""
+    conditions = [(one["type"], one["status"]) for one in status.get("conditions") or ()]
+    kept = ("capacity", "allocatable", "nodeInfo", "addresses")
+    return {"conditions": conditions, **{key: status.get(key) or {} for key in kept}}

@@ -1,0 +1,136 @@
+"""Service-account tokens of pods: minted by the virtual cluster, bound to the pod, kept in a host Secret.
+
+A tenant's pod talks to the tenant's API, so its token must be the virtual cluster's. The host's kubelet can only mount
+a Secret, so for each pod with projected tokens there is one Secret with all of them. Tokens live as long as upstream's
+(an hour, valid longer with a warn-after, because clients that never reread must not break) and are renewed at
+80 % of what was asked. The Secret goes when the pod has ended.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+from kloster.aio.clock import parse_rfc3339, rfc3339
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.client.api import Change
+from kloster.client.resources import PODS, SECRETS, SERVICE_ACCOUNTS
+from kloster.runtime.api import Context, Controller, Key, Result, Watch
+from kloster.syncer.engine import OVERTAKEN, Syncer
+from kloster.syncer.hub import owned
+from kloster.syncer.names import UID
+from kloster.syncer.podspec.volumes import projected_tokens, token_secret_name
+
+RENEW_AT = "kloster.dev/renew-at"
+TOKENS_OF = "kloster.dev/tokens-of"
+DEFAULT_SECONDS = 3607
+RENEW_SHARE = 0.8
+ENDED = ("Succeeded", "Failed")
+
+
+def token_controller(syncer: Syncer) -> Controller:
+    """Keeps the token Secrets of one cluster's pods."""
+
+    def follow_host(_: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
+        def changed(change: Change) -> None:
+            pod = (change.object["metadata"].get("annotations") or {}).get(TOKENS_OF)
+            if pod:
+                namespace, _, name = pod.partition("/")
+                enqueue(Key(namespace, name))
+
+        return syncer.hub.listen(SECRETS, syncer.tenancy, changed)
+
+    def matters(change: Change) -> bool:
+        return change.old is None or change.new is None or _ended(change.old) != _ended(change.new)
+
+    async def reconcile(context: Context, key: Key) -> Result | None:
+        pod = context.source.get(PODS, key.namespace, key.name)
+        wanted = projected_tokens(pod) if pod is not None and not _ended(pod) else []
+        await _remove_others(syncer, key, pod if wanted else None)
+        if pod is None or not wanted:
+            return None
+        try:
+            return Result(await _keep(syncer, context, pod, wanted))
+        except StatusError as error:
+            if error.code in OVERTAKEN:
+                return Result(1.0)
+            raise
+
+    return Controller("syncer-tokens", (Watch(PODS, relevant=matters),), reconcile, start=follow_host)
+
+
+def _ended(pod: Object) -> bool:
+    return (pod.get("status") or {}).get("phase") in ENDED
+
+
+async def _remove_others(syncer: Syncer, key: Key, pod: Object | None) -> None:
+    """Delete token Secrets of this pod name that belong to no living pod."""
+    uid = pod["metadata"]["uid"] if pod is not None else None
+    for secret in syncer.hub.source.list(SECRETS, syncer.tenancy.namespace):
+        annotations = secret["metadata"].get("annotations") or {}
+        if annotations.get(TOKENS_OF) != f"{key.namespace}/{key.name}" or not syncer.tenancy.owns(secret):
+            continue
+        if annotations.get(UID) != uid:
+            metadata = secret["metadata"]
+            try:
+                await syncer.hub.client.delete(SECRETS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+            except StatusError as error:
+                if error.code not in OVERTAKEN:
+                    raise
+
+
+async def _keep(syncer: Syncer, context: Context, pod: Object, wanted: list[tuple[str, Object]]) -> float:
+    """Make or renew the pod's Secret. Returns the seconds until the next renewal."""
+    name = token_secret_name(syncer.world(context), pod)
+    present = owned(syncer.hub, syncer.tenancy, SECRETS, name)
+    now = context.clock.now()
+    if present is not None:
+        due = (present["metadata"].get("annotations") or {}).get(RENEW_AT)
+        if due and parse_rfc3339(due) > now and set(present.get("data") or {}) == {key for key, _ in wanted}:
+            return parse_rfc3339(due) - now
+    lifetime = min(source.get("expirationSeconds") or DEFAULT_SECONDS for _, source in wanted)
+    data = {key: await _mint(context, pod, source) for key, source in wanted}
+    renew = lifetime * RENEW_SHARE
+    body = _secret(syncer, pod, name, data, now + renew)
+    client, namespace = syncer.hub.client, syncer.tenancy.namespace
+    if present is None:
+        await client.create(SECRETS, body, namespace=namespace)
+    else:
+        uid = present["metadata"]["uid"]
+        patch = {"metadata": {"uid": uid, "annotations": body["metadata"]["annotations"]}, "data": data}
+        await client.patch(SECRETS, namespace, name, patch)
+    return float(renew)
+
+
+async def _mint(context: Context, pod: Object, source: Object) -> str:
+    """One bound token of the pod's account, base64 as Secrets hold it."""
+    metadata = pod["metadata"]
+    account = pod["spec"].get("serviceAccountName") or "default"
+    reference = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
+    spec: Object = {
+        "expirationSeconds": source.get("expirationSeconds") or DEFAULT_SECONDS,
+        "boundObjectRef": reference,
+        "audiences": [source["audience"]] if source.get("audience") else [],
+    }
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    answer = await context.client.create_subresource(SERVICE_ACCOUNTS, metadata["namespace"], account, "token", request)
+    return base64.b64encode(answer["status"]["token"].encode()).decode()
+
+
+def _secret(syncer: Syncer, pod: Object, name: str, data: dict[str, str], renew_at: float) -> Object:
+    identity = syncer.tenancy.identity("Token", pod)
+    metadata = pod["metadata"]
+    annotations = identity["annotations"]
+    # Not a Secret of the tenant's: it must not be taken for the host object of a virtual Secret.
+    del annotations["kloster.dev/name"]
+    annotations[TOKENS_OF] = f"{metadata['namespace']}/{metadata['name']}"
+    annotations[RENEW_AT] = rfc3339(renew_at)
+    labels = {key: value for key, value in identity["labels"].items() if key.startswith("kloster.dev/")}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": identity["namespace"], "labels": labels, "annotations": annotations},
+        "type": "Opaque",
+        "data": data,
+    }
