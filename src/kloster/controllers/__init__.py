@@ -1,0 +1,1 @@
+"""The built-in controllers: what kube-controller-manager runs, one file each."""
