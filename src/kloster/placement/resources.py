@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kloster.apimachinery import Object
-from kloster.apimachinery.quantity import milli_value, value
+from kloster.apimachinery import quantity
 
 Amounts = dict[str, int]
 
 
 def amounts(quantities: Mapping[str, object] | None) -> Amounts:
     """Quantities of a ResourceList as integers."""
-    return {
-        name: milli_value(str(quantity)) if name == "cpu" else value(str(quantity))
-        for name, quantity in (quantities or {}).items()
-    }
+    return {name: _amount(name, str(text)) for name, text in (quantities or {}).items()}
+
+
+def _amount(name: str, text: str) -> int:
+    parsed = quantity.parse(text)
+    return parsed.milli_value() if name == "cpu" else parsed.value()
 
 
 def add(into: Amounts, more: Mapping[str, int]) -> None:

@@ -120,7 +120,7 @@ class Syncer:
             case DeleteHost(name, uid, grace):
                 await host.delete(resource, namespace, name, uid=uid, grace_period_seconds=grace)
             case PatchVirtual(patch, type, subresource):
-                body = self._pinned(patch, virtual)
+                body = _pinned(patch, virtual["metadata"]["uid"]) if virtual is not None else patch
                 await context.client.patch(resource, key.namespace, key.name, body, type=type, subresource=subresource)
             case BindVirtual(node):
                 await context.client.create_subresource(
