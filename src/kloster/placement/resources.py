@@ -21,7 +21,7 @@ def amounts(quantities: Mapping[str, object] | None) -> Amounts:
 
 def _amount(name: str, text: str) -> int:
     parsed = quantity.parse(text)
-    return parsed.milli_value() if name == "cpu" else parsed.value()
+    return parsed.milli_value if name == "cpu" else parsed.value
 
 
 def add(into: Amounts, more: Mapping[str, int]) -> None:
