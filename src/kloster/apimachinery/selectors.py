@@ -176,13 +176,13 @@ def key_errors(key: str) -> list[str]:
         errors.append("prefix part must be non-empty")
     else:
         if len(prefix) > 253:
-            errors.append("prefix part must be no more than 253 bytes")
+            errors.append("prefix part must be no more than 253 characters")
         if not _SUBDOMAIN_RE.fullmatch(prefix):
             errors.append(f"prefix part {_SUBDOMAIN_ERROR}")
     if not name:
         errors.append("name part must be non-empty")
     elif len(name.encode()) > 63:
-        errors.append("name part must be no more than 63 bytes")
+        errors.append("name part must be no more than 63 characters")
     if not _NAME_RE.fullmatch(name):
         errors.append(f"name part {_NAME_ERROR}")
     return errors
@@ -192,7 +192,7 @@ def value_errors(value: str) -> list[str]:
     """What is wrong with a label value."""
     errors = []
     if len(value.encode()) > 63:
-        errors.append("must be no more than 63 bytes")
+        errors.append("must be no more than 63 characters")
     if value and not _NAME_RE.fullmatch(value):
         errors.append(_VALUE_ERROR)
     return errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from kloster.apimachinery.apply.fieldset import SELF, FieldSet
-from kloster.apimachinery.apply.typed import ABSENT, by_step, deduce, fields_of, is_leaf, whole
+from kloster.apimachinery.apply.typed import ABSENT, by_step, deduce, is_leaf, plan, whole
 from kloster.apimachinery.schema.model import Leaf, ListType, MapType, StructType, Type
 
 
@@ -95,16 +95,29 @@ def _fields(
     type: StructType | MapType,
     skip: frozenset[str] = frozenset(),
 ) -> None:
-    declared, other = fields_of(type)
-    for name, value in new.items():
+    if isinstance(type, MapType):
+        for name in {**old, **new}:
+            before, after = old.get(name, ABSENT), new.get(name, ABSENT)
+            if before is ABSENT or before != after:
+                changes.take("f:" + name, before, after, type.value)
+        return
+    known = plan(type)
+    for name, after in new.items():
         before = old.get(name, ABSENT)
-        if (before is ABSENT or before != value) and name not in skip:
-            field = declared.get(name)
-            changes.take("f:" + name, before, value, field.type if field else other)
+        if (before is ABSENT or before != after) and name not in skip:
+            step, inner, nullable = known.fields.get(name) or ("f:" + name, known.other, False)
+            if before is ABSENT and nullable:
+                before = None
+                if after is None:
+                    continue
+            changes.take(step, before, after, inner)
     for name, before in old.items():
         if name not in new and name not in skip:
-            field = declared.get(name)
-            changes.take("f:" + name, before, ABSENT, field.type if field else other)
+            step, inner, nullable = known.fields.get(name) or ("f:" + name, known.other, False)
+            if not nullable:
+                changes.take(step, before, ABSENT, inner)
+            elif before is not None:
+                changes.take(step, before, None, inner)
 
 
 def _items(changes: _Changes, old: list[Any] | None, new: list[Any] | None, type: ListType) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kloster.apimachinery.apply.fieldset import SELF, FieldSet
-from kloster.apimachinery.apply.typed import ABSENT, deduce, fields_of, is_leaf, stepper
+from kloster.apimachinery.apply.typed import ABSENT, deduce, field_type, is_leaf, stepper
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.schema.model import ListType, MapType, StructType, Type
 
@@ -28,12 +28,10 @@ def merge(live: Any, config: Any, type: Type) -> Any:
 
 
 def _merge_fields(live: dict[str, Any], config: dict[str, Any], type: StructType | MapType) -> dict[str, Any]:
-    declared, other = fields_of(type)
     out = {}
     for name, value in live.items():
         if name in config:
-            field = declared.get(name)
-            out[name] = merge(value, config[name], field.type if field else other)
+            out[name] = merge(value, config[name], field_type(type, name))
         else:
             out[name] = clone(value)
     for name, value in config.items():
@@ -108,13 +106,11 @@ def _remove_items(items: Any, doomed: FieldSet, type: ListType) -> list[Any] | N
 def _remove_fields(value: Any, doomed: FieldSet, type: StructType | MapType) -> dict[str, Any] | None:
     if not isinstance(value, dict) or type.atomic:
         return None
-    declared, other = fields_of(type)
     out = {}
     for name, inner in value.items():
         below = doomed.get("f:" + name)
         if below is None:
             out[name] = inner
         elif below and SELF not in below:
-            field = declared.get(name)
-            out[name] = remove(inner, below, field.type if field else other)
+            out[name] = remove(inner, below, field_type(type, name))
     return out or None

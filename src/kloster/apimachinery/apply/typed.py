@@ -18,7 +18,7 @@ from typing import Any
 
 from kloster.apimachinery import golang
 from kloster.apimachinery.apply.fieldset import SELF, FieldSet, key_step, quoted, scalar, shown, value_step
-from kloster.apimachinery.schema.model import Field, Leaf, ListType, MapType, StructType, Type
+from kloster.apimachinery.schema.model import EitherType, Field, Leaf, ListType, MapType, StructType, Type
 
 ABSENT: Any = object()
 """Stands for a value that is not there, which null is not."""
@@ -52,11 +52,53 @@ DEDUCED = MapType(Leaf.ANY)
 _ATOM = Leaf.RAW
 
 
-def fields_of(type: StructType | MapType) -> tuple[Mapping[str, Field], Type]:
-    """The declared fields, and the type of all others."""
+class Plan:
+    """What the walkers need to know about a struct, prepared once.
+
+    fields   JSON name → (its step, its type, whether it is written as null when it has no value)
+    nulls    the (name, step) of those that are: where they are absent from an object, null is meant
+    other    the type of undeclared fields
+    """
+
+    __slots__ = ("fields", "nulls", "other")
+
+    def __init__(self, fields: Mapping[str, Field], other: Type, nulls: bool) -> None:
+        self.other = other
+        self.fields = {
+            name: ("f:" + name, _known(field.type), nulls and _nullable(field)) for name, field in fields.items()
+        }
+        self.nulls = tuple((name, step) for name, (step, _, nullable) in self.fields.items() if nullable)
+
+
+def _known(type: Type) -> Type:
+    return Leaf.ANY if isinstance(type, EitherType) else type
+
+
+def _nullable(field: Field) -> bool:
+    """Whether Go writes the field as null when it has no value: no omitempty, or a time, which knows no empty."""
+    if field.type in (Leaf.TIME, Leaf.MICRO_TIME) and not field.pointer:
+        return not field.omitzero
+    nilable = field.pointer or isinstance(field.type, ListType | MapType) or field.type is Leaf.BYTES
+    return nilable and not field.omitempty and not field.omitzero
+
+
+_PLAN = "apply"
+
+
+def plan(type: StructType) -> Plan:
+    found: Plan | None = type.compiled.get(_PLAN)
+    if found is None:
+        found = type.compiled[_PLAN] = Plan(type.fields, Leaf.ANY, not type.sorted)
+    return found
+
+
+def field_type(type: StructType | MapType, name: str) -> Type:
+    """The type of a field, or of a map's values."""
     if isinstance(type, MapType):
-        return _NO_FIELDS, type.value
-    return type.fields, Leaf.ANY
+        return type.value
+    known = plan(type)
+    field = known.fields.get(name)
+    return field[1] if field else known.other
 
 
 # --- steps -------------------------------------------------------------------------------------------------------
@@ -154,11 +196,16 @@ def _applied(value: Any, type: Type) -> FieldSet | None:
     if isinstance(type, ListType):
         for step, items in by_step(type, value if isinstance(value, list) else None).items():
             out[step] = {} if len(items) > 1 else with_self(_applied(items[0], type.item))
-    elif isinstance(value, dict) and isinstance(type, StructType | MapType):
-        declared, other = fields_of(type)
+    elif not isinstance(value, dict):
+        return None
+    elif isinstance(type, MapType):
         for name, inner in value.items():
-            field = declared.get(name)
-            below = _applied(inner, field.type if field else other)
+            out["f:" + name] = with_self(_applied(inner, type.value))
+    elif isinstance(type, StructType):
+        known = plan(type)
+        for name, inner in value.items():
+            field = known.fields.get(name)
+            below = _applied(inner, field[1] if field else known.other)
             if field is None or inner is None or inner == {}:
                 below = with_self(below)
             if below is not None:
@@ -174,17 +221,31 @@ def with_self(below: FieldSet | None) -> FieldSet:
 def whole(value: Any, type: Type) -> FieldSet:
     """The subtree of a value that was added or removed as a whole: every place in it is a member."""
     type = deduce(type, value)
-    if not value or is_leaf(type):
+    if is_leaf(type):
         return {}
     out: FieldSet = {SELF: {}}
     if isinstance(type, ListType):
         for step, items in by_step(type, value).items():
             out[step] = {} if len(items) > 1 else whole(items[0], type.item)
-    elif isinstance(value, dict) and isinstance(type, StructType | MapType):
-        declared, other = fields_of(type)
+    elif not isinstance(value, dict):
+        return {}
+    elif isinstance(type, MapType):
         for name, inner in value.items():
-            field = declared.get(name)
-            out["f:" + name] = whole(inner, field.type if field else other)
+            out["f:" + name] = whole(inner, type.value)
+    elif isinstance(type, StructType):
+        known = plan(type)
+        fields, other = known.fields, known.other
+        for name, inner in value.items():
+            field = fields.get(name)
+            if field is None:
+                out["f:" + name] = whole(inner, other)
+            elif isinstance(field[1], Leaf) and field[1] is not Leaf.ANY:
+                out[field[0]] = {}
+            else:
+                out[field[0]] = whole(inner, field[1])
+        for name, step in known.nulls:
+            if name not in value:
+                out[step] = {}
     return out if len(out) > 1 else {}
 
 
@@ -203,11 +264,14 @@ def with_named_fields(tree: FieldSet, type: Type) -> FieldSet:
 
 def _below(step: str, type: Type) -> tuple[Type, bool]:
     """The type behind a step, and whether the step is a declared field."""
-    if step.startswith("f:") and isinstance(type, StructType | MapType):
-        declared, other = fields_of(type)
-        field = declared.get(step[2:])
-        return (field.type, True) if field else (other, False)
-    if step.startswith("k:") and isinstance(type, ListType):
+    if step.startswith("f:"):
+        if isinstance(type, MapType):
+            return type.value, False
+        if isinstance(type, StructType) and not isinstance(type, EitherType):
+            known = plan(type)
+            field = known.fields.get(step[2:])
+            return (field[1], True) if field else (known.other, False)
+    elif step.startswith("k:") and isinstance(type, ListType):
         return type.item, False
     return Leaf.ANY, False
 
@@ -257,15 +321,19 @@ def _validate_items(items: list[Any], type: ListType, path: str) -> Iterator[str
 
 
 def _validate_fields(value: dict[str, Any], type: StructType | MapType, path: str) -> Iterator[str]:
-    declared, other = fields_of(type)
-    closed = isinstance(type, StructType) and not type.open and bool(declared)
+    if isinstance(type, MapType):
+        for name in sorted(value):
+            yield from validate(value[name], type.value, f"{path}.{name}")
+        return
+    known = plan(type)
+    closed = bool(known.fields) and not type.open
     for name in sorted(value):
-        field = declared.get(name)
+        field = known.fields.get(name)
         if field is None and closed:
             # Upstream stops at the first one that it meets.
             yield _said(f"{path}.{name}", "field not declared in schema")
             return
-        yield from validate(value[name], field.type if field else other, f"{path}.{name}")
+        yield from validate(value[name], field[1] if field else known.other, f"{path}.{name}")
 
 
 _TEXTS = (Leaf.STRING, Leaf.BYTES)
