@@ -1,0 +1,144 @@
+"""Where a fleet keeps its files, and that only one process uses them.
+
+    DIR/
+      lock              held while a fleet runs (flock); holds its process id
+      fleet.json        what `kloster` commands need to find it: address, process id, version (0600)
+      log               what the detached process writes
+      ports.json        cluster → port, so that yesterday's kubeconfig works
+      layers/           immutable layers: templates of Kubernetes versions, frozen overlays
+      clusters/ID/      one cluster: store.db, identity.json (keys, 0600)
+      admin.conf        kubeconfig of the embedded host (0600)
+
+The directory is private to its user (0700).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+
+
+class DataDirError(Exception):
+    """The directory cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """A fleet's directory."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        return self.root / "fleet.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def ports(self) -> Path:
+        return self.root / "ports.json"
+
+    @property
+    def layers(self) -> Path:
+        return self.root / "layers"
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self.root / "admin.conf"
+
+    def cluster(self, id: str) -> Path:
+        return self.root / "clusters" / id
+
+    def prepare(self) -> None:
+        """Make the directories. Raises DataDirError if they belong to somebody else or cannot be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            owner = self.root.stat().st_uid
+            if owner != os.geteuid():
+                raise DataDirError(
+                    f"{self.root} belongs to user {owner}, not to you ({os.geteuid()}); "
+                    "choose another with --data-dir or KLOSTER_DATA_DIR"
+                )
+            self.root.chmod(0o700)
+            for directory in (self.layers, self.root / "clusters"):
+                directory.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            text = f"{self.root} cannot be used: {error.strerror or error}; choose another with --data-dir"
+            raise DataDirError(text) from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory. Raises DataDirError if another process does."""
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+                raise DataDirError(
+                    f"{self.root} is in use by the fleet with process id {holder}; stop it with kloster down"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def default_root() -> Path:
+    """KLOSTER_DATA_DIR, else $XDG_DATA_HOME/kloster, else ~/.local/share/kloster."""
+    chosen = os.environ.get("KLOSTER_DATA_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "kloster"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a file atomically and durably; readable by its owner alone."""
+    write_bytes(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file atomically and durably; readable by its owner alone."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the directory's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> Any:
+    """The file's content, None if there is no such file. Raises DataDirError if it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataDirError(f"{path} is damaged: {error}") from error

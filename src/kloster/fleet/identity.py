@@ -1,0 +1,87 @@
+"""A cluster's keys: certificate authority, serving certificate, token key. Made once, kept in a file of mode 0600.
+
+They are not in the cluster's store: whoever is cluster-admin of a virtual cluster may read all of its Secrets, and must
+not be able to sign for it after having been removed.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kloster.apiserver.http.tls import Material
+from kloster.apiserver.pki import Authority, Pair, key_pem, load_key, new_key
+from kloster.fleet.datadir import read_json, write_json
+
+RENEW_BEFORE = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Private keys are PEM. `names` are those that the serving certificate is for."""
+
+    authority: Pair
+    serving: Pair
+    names: tuple[str, ...]
+    token_keys: tuple[bytes, ...]  # the first signs, all verify
+
+    @property
+    def ca_bundle(self) -> str:
+        return self.authority.certificate.decode()
+
+    @property
+    def ca_data(self) -> str:
+        """As kubeconfig files hold it."""
+        return base64.b64encode(self.authority.certificate).decode()
+
+    def material(self) -> Material:
+        """For the TLS listener: client certificates of this cluster's own CA are accepted."""
+        return Material(self.serving.certificate, self.serving.key, self.ca_bundle)
+
+    def admin(self, now: float) -> Pair:
+        """A client certificate of a cluster-admin."""
+        return Authority.load(self.authority).client("kubernetes-admin", ["system:masters"], now)
+
+
+def create(name: str, names: Sequence[str], now: float) -> Identity:
+    """All keys of a new cluster (about 2 ms)."""
+    authority = Authority.create(f"kloster {name}", now)
+    serving = authority.serving(names, now)
+    return Identity(authority.pair(), serving, tuple(names), (key_pem(new_key()),))
+
+
+def renewed(identity: Identity, names: Sequence[str], now: float) -> Identity:
+    """The same authority with a serving certificate for `names` that does not expire soon; itself if it fits."""
+    if identity.names == tuple(names) and identity.serving.expires() - now > RENEW_BEFORE:
+        return identity
+    serving = Authority.load(identity.authority).serving(names, now)
+    return Identity(identity.authority, serving, tuple(names), identity.token_keys)
+
+
+def save(path: Path, identity: Identity) -> None:
+    write_json(
+        path,
+        {
+            "authority": [identity.authority.certificate.decode(), identity.authority.key.decode()],
+            "serving": [identity.serving.certificate.decode(), identity.serving.key.decode()],
+            "names": list(identity.names),
+            "tokenKeys": [key.decode() for key in identity.token_keys],
+        },
+    )
+
+
+def load(path: Path) -> Identity | None:
+    """The saved identity, None if there is none."""
+    data = read_json(path)
+    if data is None:
+        return None
+    for key in data["tokenKeys"]:
+        load_key(key.encode())
+    return Identity(
+        Pair(*(part.encode() for part in data["authority"])),
+        Pair(*(part.encode() for part in data["serving"])),
+        tuple(data["names"]),
+        tuple(key.encode() for key in data["tokenKeys"]),
+    )
