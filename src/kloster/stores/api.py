@@ -194,5 +194,12 @@ class StoreFailed(StoreError):
     """A commit failed (full disk, I/O error). Nothing of it was written or shown to anybody. Retryable."""
 
 
+class StoreClosed(StoreError):
+    """The store has been closed (its cluster was parked or deleted): open it again and retry."""
+
+    def __init__(self) -> None:
+        super().__init__("the store is closed")
+
+
 class StoreBroken(StoreError):
     """The file cannot be used: corrupt, locked by another process, or written by a newer Kloster. Terminal."""
