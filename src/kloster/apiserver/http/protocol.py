@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
         if self._queue and not self._busy:
             self._advance()
         self._flush()
-        if self._closing:
+        if self.closing:
             return
         if self._incoming is not None and not self._head_done:
             self._head_bytes += len(data)
@@ -621,6 +621,10 @@ class Connection(asyncio.Protocol):
         else:
             self._closing = True
             self._transport.close()
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
 
     @property
     def idle(self) -> bool:

@@ -52,7 +52,7 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._date = ""
         self._dated = 0
-        self._ended: asyncio.Event = asyncio.Event()
+        self._departed = asyncio.Event()
 
     async def __aenter__(self) -> Server:
         self.loop = asyncio.get_running_loop()
@@ -176,8 +176,7 @@ class Server:
 
     def left(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if not self._connections:
-            self._ended.set()
+        self._departed.set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
@@ -226,15 +225,16 @@ class Server:
     async def _end(self, connections: set[Connection], grace: float) -> None:
         for connection in list(connections):
             connection.finish()
-        deadline = self.loop.time() + grace
         mine = set(connections)
-        while (mine := mine & self._connections) and self.loop.time() < deadline:
-            await asyncio.sleep(0.01)
-        for connection in mine:
-            connection.abort()
-        if mine:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(grace):
+                while mine := mine & self._connections:
+                    self._departed.clear()
+                    await self._departed.wait()
+        except TimeoutError:
+            for connection in mine & self._connections:
+                connection.abort()
+        await asyncio.sleep(0)  # lets cancelled tasks close their streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,12 @@ class _Choice:
 
 async def _readable(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(accepted.fileno(), lambda: ready.done() or ready.set_result(None))
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(accepted.fileno(), wake)
     try:
         await ready
     finally:

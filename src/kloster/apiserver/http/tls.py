@@ -31,7 +31,7 @@ class Material:
 
 @contextmanager
 def _as_file(data: bytes) -> Iterator[str]:
-    """A path under which `data` can be read: anonymous memory where there is such a thing, so that no key hits a disk."""
+    """A path under which `data` can be read: in anonymous memory where possible, to keep keys off disks."""
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         descriptor = os.memfd_create("kloster-tls", os.MFD_CLOEXEC)
         try:
@@ -66,7 +66,7 @@ class NotTLS(ValueError):
 
 
 MAX_HELLO = 16 * 1024
-"""Bytes of a ClientHello that are looked at (they are about 0.3 to 2 KB; post-quantum key shares are the large ones)."""
+"""Bytes of a ClientHello that are looked at (usual are 0.3 to 2 KB; those with post-quantum key shares are large)."""
 
 
 def server_name(data: bytes) -> str | None:
