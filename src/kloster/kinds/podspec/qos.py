@@ -6,17 +6,16 @@ Burstable: the rest. Source: https://kubernetes.io/docs/concepts/workloads/pods/
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from kloster.apimachinery import Object
+from kloster.apimachinery.quantity import ZERO, Quantity
 from kloster.kinds import quantity
 
 _RESOURCES = ("cpu", "memory")
 
 
 def qos_class(spec: Object) -> str:
-    requests: dict[str, Fraction] = {}
-    limits: dict[str, Fraction] = {}
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
     guaranteed = True
     if spec.get("resources") is not None:  # pod-level resources stand for all containers
         holders, needs_limits = [spec["resources"]], bool(spec["resources"].get("limits"))
@@ -35,12 +34,12 @@ def qos_class(spec: Object) -> str:
     return "Burstable"
 
 
-def _add(total: dict[str, Fraction], resources: Object | None) -> set[str]:
+def _add(total: dict[str, Quantity], resources: Object | None) -> set[str]:
     """Sums up what is above zero, and tells which resources were."""
     found = set()
     for name in _RESOURCES:
-        amount = quantity.value((resources or {}).get(name, "0"))
-        if amount > 0:
-            total[name] = total.get(name, Fraction(0)) + amount
+        amount = quantity.parse((resources or {}).get(name, "0"))
+        if amount > ZERO:
+            total[name] = total.get(name, ZERO) + amount
             found.add(name)
     return found
