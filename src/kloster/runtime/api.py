@@ -48,6 +48,7 @@ class Context:
     """What a controller is given: one cluster, one identity.
 
     settings   values for this cluster that controllers need (cluster domain, CA bundle, service CIDR, ...)
+    memory     what one controller remembers of this cluster while it is attached; each controller has its own
     """
 
     cluster: str
@@ -56,6 +57,7 @@ class Context:
     recorder: Recorder
     clock: Clock
     settings: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 def same_object(change: Change) -> Iterable[Key]:
@@ -81,6 +83,7 @@ class Watch:
 class Controller:
     """One controller. `name` is kube-controller-manager's name for it (``deployment-controller``).
 
+    component ``source.component`` of its events where upstream's differs from its name
     start     for what a table of watches cannot say: called once for each cluster with a function that enqueues a
               key; returns a function that ends it
     """
@@ -89,3 +92,4 @@ class Controller:
     watches: tuple[Watch, ...]
     reconcile: Callable[[Context, Key], Awaitable[Result | None]]
     start: Callable[[Context, Callable[[Key], None]], Callable[[], None]] | None = None
+    component: str = ""

@@ -46,7 +46,11 @@ class Attachment:
         self.cluster = context.cluster
         self.controllers = tuple(controllers)
         self.contexts = [
-            dataclasses.replace(context, recorder=context.recorder.for_component(controller.name))
+            dataclasses.replace(
+                context,
+                recorder=context.recorder.for_component(controller.component or controller.name),
+                memory={},
+            )
             for controller in controllers
         ]
         self.lane = Lane()

@@ -1,7 +1,7 @@
 """deployment-controller: rolls a Deployment's template out over ReplicaSets.
 
 One reconciliation takes one step: find the ReplicaSets, see which is the new one (create it if need be), size them
-(`workloads.rollout`), report (`workloads.progress`). What follows from a step comes back as a change.
+(`rollout`), report (`progress`). What follows from a step comes back as a change.
 https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
 """
 
@@ -13,9 +13,10 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change
 from kloster.client.resources import DEPLOYMENTS, PODS, REPLICA_SETS
+from kloster.controllers.deployments import progress, rollout
 from kloster.kinds import selector as selectors
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
-from kloster.workloads import hashing, ownership, pods, progress, rollout, statuses
+from kloster.workloads import hashing, ownership, pods, statuses
 from kloster.workloads.podcontrol import namespace_is_terminating
 
 

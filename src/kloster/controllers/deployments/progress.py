@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object
-from kloster.workloads import rollout, statuses
+from kloster.controllers.deployments import rollout
+from kloster.workloads import statuses
 
 TIMED_OUT = "ProgressDeadlineExceeded"
 _COMPLETE = "NewReplicaSetAvailable"
