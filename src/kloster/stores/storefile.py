@@ -44,23 +44,30 @@ _PAGE: Final = 4096
 
 _SCHEMA: Final = """
 CREATE TABLE entries (
+  id INTEGER PRIMARY KEY,
   resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
   revision INTEGER NOT NULL,
   head BLOB, tail BLOB,
   labels TEXT, fields TEXT, version TEXT,
-  PRIMARY KEY (resource, namespace, name)
-) WITHOUT ROWID;
+  UNIQUE (resource, namespace, name)
+);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
 # group_concat joins blobs byte by byte; with the lengths beside them they come apart again.
 _LOAD: Final = f"""
-SELECT json_group_array(json_array(resource, namespace, name, revision, length(head), length(tail),
+SELECT max(id), json_group_array(json_array(resource, namespace, name, revision, length(head), length(tail),
                                    labels, fields, version)),
        group_concat(head, ''), group_concat(tail, '')
-FROM (SELECT * FROM entries WHERE (resource, namespace, name) > (?, ?, ?)
-      ORDER BY resource, namespace, name LIMIT {_ROWS_PER_LOAD})
+FROM (SELECT * FROM entries WHERE id > ? ORDER BY id LIMIT {_ROWS_PER_LOAD})
 """
+
+_COLUMNS: Final = ("resource", "namespace", "name", "revision", "head", "tail", "labels", "fields", "version")
+_ROW: Final = f"({','.join('?' * len(_COLUMNS))})"
+_INSERT: Final = f"INSERT INTO entries ({','.join(_COLUMNS)}) VALUES "
+_OR_REPLACE: Final = " ON CONFLICT (resource, namespace, name) DO UPDATE SET " + ",".join(
+    f"{column}=excluded.{column}" for column in _COLUMNS[3:]
+)
 
 Rows = Mapping[Key, Entry | int]
 """What a commit writes: an entry, or the revision of its deletion."""
@@ -117,8 +124,8 @@ def create(path: Path, info: FileInfo, rows: Rows | None = None) -> None:
     try:
         # Nobody knows this file yet, so SQLite need not sync; it is synced as a whole below.
         connection.executescript(
-            f"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size={_PAGE}; PRAGMA auto_vacuum=INCREMENTAL;"
-            f"PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF;"
+            f"PRAGMA page_size={_PAGE}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=OFF;"
+            f"PRAGMA journal_mode=OFF; PRAGMA locking_mode=EXCLUSIVE;"
             f"PRAGMA application_id={_APPLICATION}; PRAGMA user_version={FORMAT}; BEGIN; {_SCHEMA}"
         )
         _write_info(connection, info)
@@ -278,7 +285,7 @@ def _write_info(connection: sqlite3.Connection, info: FileInfo) -> None:
 
 
 def _statements(rows: Rows) -> Iterator[tuple[str, Sequence[object]]]:
-    """REPLACE statements for `rows`, each for many rows."""
+    """Upserts for `rows`, each for many rows."""
     items = list(rows.items())
     for start in range(0, len(items), _ROWS_PER_STATEMENT):
         part = items[start : start + _ROWS_PER_STATEMENT]
@@ -289,7 +296,7 @@ def _statements(rows: Rows) -> Iterator[tuple[str, Sequence[object]]]:
                 values += (row.revision, row.head, row.tail, _packed(row.labels), _packed(row.fields), row.version)
             else:
                 values += (row, None, None, None, None, None)
-        yield "REPLACE INTO entries VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?)"] * len(part)), values
+        yield _INSERT + ",".join([_ROW] * len(part)) + _OR_REPLACE, values
 
 
 def _packed(strings: dict[str, str]) -> str | None:
@@ -300,7 +307,7 @@ def _load(connection: sqlite3.Connection) -> Content:
     entries: list[Entry] = []
     tombstones: dict[Key, int] = {}
     newest = 0
-    after = Key("", "", "")
+    last = 0
     maps: dict[str | None, dict[str, str]] = {None: {}}  # equal labels share one dictionary
 
     def unpacked(text: str | None) -> dict[str, str]:
@@ -310,20 +317,20 @@ def _load(connection: sqlite3.Connection) -> Content:
         return known
 
     while True:
-        listing, heads, tails = connection.execute(_LOAD, after).fetchone()
+        last, listing, heads, tails = connection.execute(_LOAD, (last,)).fetchone()
         rows = orjson.loads(listing)
         head_start = tail_start = 0
         for resource, namespace, name, revision, head_size, tail_size, labels, fields, version in rows:
-            after = Key(sys.intern(resource), sys.intern(namespace), name)
+            key = Key(sys.intern(resource), sys.intern(namespace), name)
             newest = max(newest, revision)
             if head_size is None:
-                tombstones[after] = revision
+                tombstones[key] = revision
                 continue
             head = heads[head_start : head_start + head_size]
             tail = tails[tail_start : tail_start + tail_size]
             head_start += head_size
             tail_start += tail_size
-            entries.append(Entry(after, revision, head, tail, unpacked(labels), unpacked(fields), sys.intern(version)))
+            entries.append(Entry(key, revision, head, tail, unpacked(labels), unpacked(fields), sys.intern(version)))
         if len(rows) < _ROWS_PER_LOAD:
             return Content(entries, tombstones, newest)
 
