@@ -1,18 +1,20 @@
 """What is wrong with a document, in upstream's words and in the document's order.
 
-Two walks over a value that the decoder found something in: one for the first value of a wrong type (Go's decoder
-goes on after it, but reports the first), one for the fields that the type does not know.
+Two walks over a value that the decoder found something in: one for what cannot be decoded, one for the fields that
+the type does not know. Go's decoder goes on after a value of a wrong type and reports the first of them in the end;
+but a type that decodes itself (quantities, times, IntOrString) ends the decoding, and its complaint is the answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kloster.apimachinery.errors import StatusError
 from kloster.apimachinery.schema import leaves
 from kloster.apimachinery.schema.leaves import Malformed, Mismatch
-from kloster.apimachinery.schema.model import EitherType, Field, Leaf, ListType, MapType, StructType, Type
+from kloster.apimachinery.schema.model import EitherType, Leaf, ListType, MapType, StructType, Type
 
 
 class DecodeError(StatusError):
@@ -26,73 +28,103 @@ class DecodeError(StatusError):
 
 
 def decode_error(type: StructType, value: Any) -> DecodeError:
-    """The error for the first thing in `value` that cannot be decoded."""
-    try:
-        _check_struct(type, value, ())
-    except Malformed as error:
-        return DecodeError(type, str(error))
-    except _Wrong as error:
-        return DecodeError(type, f"json: cannot unmarshal {error}")
-    raise AssertionError(f"the decoder of {type.name} refused a value in which nothing is wrong")
-
-
-class _Wrong(Exception):
-    pass
-
-
-def _check_struct(type: StructType, value: Any, path: tuple[str, ...]) -> None:
-    if isinstance(type, EitherType) and value.__class__ is not dict:
-        if type.other is Leaf.BOOL and value.__class__ is not bool:
-            raise Malformed("boolean or JSON schema expected")
-        if value.__class__ is list:
-            _check(Field("", type.other), type.other, value, path, type.struct)
-        return
+    """The error for what in `value` cannot be decoded."""
     if value.__class__ is not dict:
-        raise _Wrong(f"{Mismatch(value).found()} into Go value of type {go_type(type)}")
+        return DecodeError(type, _UNMARSHAL + f"{Mismatch(value).found()} into Go value of type {go_type(type)}")
+    try:
+        saved = list(_check_struct(type, value, _Place(type, "")))
+    except _Final as error:
+        return DecodeError(type, str(error))
+    if not saved:
+        raise AssertionError(f"the decoder of {type.name} refused a value in which nothing is wrong")
+    return DecodeError(type, saved[0])
+
+
+_UNMARSHAL = "json: cannot unmarshal "
+# Types without a decoder of their own: what is wrong with them does not stop Go's decoder.
+_PLAIN = frozenset((Leaf.STRING, Leaf.INT32, Leaf.INT64, Leaf.FLOAT, Leaf.BOOL, Leaf.BYTES))
+
+
+class _Final(Exception):
+    """A type's own decoder complained: decoding ends there, and whatever was found before does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where Go's decoder is: a field, by its path, of a struct.
+
+    `opaque`: inside a type that decodes itself (JSONSchemaPropsOrBool), whose insides the decoder does not name.
+    """
+
+    struct: StructType
+    path: str
+    opaque: bool = False
+
+    def inside(self, struct: StructType, name: str) -> _Place:
+        return self if self.opaque else _Place(struct, f"{self.path}.{name}" if self.path else name)
+
+    def wrong(self, mismatch: Mismatch, target: str) -> str:
+        struct = self.struct.name.rpartition(".")[2]
+        return f"{_UNMARSHAL}{mismatch.found()} into Go struct field {struct}.{self.path} of type {target}"
+
+
+def _check_struct(type: StructType, value: Any, place: _Place) -> Iterator[str]:
     for name, item in value.items():
         field = type.fields.get(name)
         if field is not None and item is not None:
-            _check(field, field.type, item, (*path, name), type)
+            yield from _check(field.type, item, place.inside(type, name), field.go_type)
 
 
-def _check(field: Field, type: Type, value: Any, path: tuple[str, ...], struct: StructType) -> None:
-    """Check `value`, which stands at or inside `field` of `struct`."""
-
-    def wrong(target: str, mismatch: Mismatch) -> _Wrong:
-        place = f"Go struct field {struct.name.rpartition('.')[2]}.{'.'.join(path)}"
-        return _Wrong(f"{mismatch.found()} into {place} of type {target}")
-
+def _check(type: Type, value: Any, place: _Place, named: str = "") -> Iterator[str]:
+    """Check `value`; `named` is the Go decoder's name of its type where `type` does not tell it."""
     if isinstance(type, Leaf):
-        try:
-            leaves.DECODERS[type](value, [])
-        except Mismatch as error:
-            raise wrong(error.target or _target(field, type), error) from None
-    elif isinstance(type, ListType):
-        if value.__class__ is not list:
-            raise wrong(_target(field, type), Mismatch(value))
-        for item in value:
+        yield from _check_leaf(type, value, place, named)
+    elif isinstance(type, EitherType):
+        _check_either(type, value, replace(place, opaque=True))
+    elif value.__class__ is not (list if isinstance(type, ListType) else dict):
+        if not (isinstance(type, StructType) and type.sorted):
+            yield place.wrong(Mismatch(value), named or go_type(type))
+    elif isinstance(type, StructType):
+        yield from _check_struct(type, value, place)
+    else:
+        inner, items = (type.item, value) if isinstance(type, ListType) else (type.value, value.values())
+        for item in items:
             if item is not None:
-                _check(field, type.item, item, path, struct)
-    elif isinstance(type, MapType):
-        if value.__class__ is not dict:
-            raise wrong(_target(field, type), Mismatch(value))
-        for item in value.values():
-            if item is not None:
-                _check(field, type.value, item, path, struct)
-    elif value.__class__ is not dict and not isinstance(type, EitherType) and not type.sorted:
-        raise wrong(_target(field, type), Mismatch(value))
-    elif not type.sorted:
-        _check_struct(type, value, path)
+                yield from _check(inner, item, place, _inner_name(named))
 
 
-def _target(field: Field, type: Type) -> str:
-    """The Go type of the field, or of the items inside it, as Go's decoder names it."""
-    if not field.go_type:
-        return go_type(type)
-    if type is field.type:
-        return field.go_type
-    inner = field.go_type.removeprefix("[]").removeprefix("map[string]")
-    return inner if inner != field.go_type else go_type(type)
+def _check_leaf(type: Leaf, value: Any, place: _Place, named: str) -> Iterator[str]:
+    try:
+        leaves.DECODERS[type](value, [])
+        return
+    except Mismatch as error:
+        text = place.wrong(error, error.target or named or go_type(type))
+    except Malformed as error:
+        text = str(error)
+    if type not in _PLAIN:
+        raise _Final(text)
+    yield text
+
+
+def _check_either(type: EitherType, value: Any, place: _Place) -> None:
+    """Such types decode themselves, so that the first thing wrong inside ends it all."""
+    if value.__class__ is dict:
+        saved = _check_struct(type.struct, value, place)
+    elif type.other is Leaf.BOOL and value.__class__ is not bool:
+        raise _Final("boolean or JSON schema expected")
+    elif value.__class__ is list:
+        saved = _check(type.other, value, place)
+    else:
+        return
+    for text in list(saved):
+        raise _Final(text)
+
+
+def _inner_name(named: str) -> str:
+    """``[]v1.FinalizerName`` → ``v1.FinalizerName``; nothing is known about the inside of ``v1.ExtraValue``."""
+    if named.startswith(("[]", "map[")):
+        return named[named.index("]") + 1 :]
+    return ""
 
 
 def go_type(type: Type) -> str:
@@ -111,9 +143,9 @@ def unknown_fields(type: Type, value: Any, path: str = "") -> list[str]:
 
 
 def _unknown(type: Type, value: Any, path: str) -> Iterator[str]:
-    if isinstance(type, EitherType) and value.__class__ is not dict:
-        yield from _unknown(type.other, value, path)
-    elif isinstance(type, ListType) and value.__class__ is list:
+    if isinstance(type, EitherType):
+        return  # decodes itself, and not strictly
+    if isinstance(type, ListType) and value.__class__ is list:
         for index, item in enumerate(value):
             yield from _unknown(type.item, item, f"{path}[{index}]")
     elif isinstance(type, MapType) and value.__class__ is dict:

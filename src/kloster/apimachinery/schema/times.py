@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import calendar
 import datetime
-import json
 from dataclasses import dataclass
 
 
@@ -69,11 +68,11 @@ class _Reading:
         self._layout = layout
 
     def _expected(self, element: str) -> ValueError:
-        text, left = (json.dumps(part, ensure_ascii=False) for part in (self._text, self._left))
+        text, left = (_quoted(part) for part in (self._text, self._left))
         return ValueError(f'parsing time {text} as "{self._layout.text}": cannot parse {left} as "{element}"')
 
     def out_of_range(self, what: str) -> ValueError:
-        return ValueError(f"parsing time {json.dumps(self._text, ensure_ascii=False)}: {what} out of range")
+        return ValueError(f"parsing time {_quoted(self._text)}: {what} out of range")
 
     def literal(self, character: str) -> None:
         if not self._left.startswith(character):
@@ -134,9 +133,22 @@ class _Reading:
 
     def end(self) -> None:
         if self._left:
-            text, left = (json.dumps(part, ensure_ascii=False) for part in (self._text, self._left))
+            text, left = (_quoted(part) for part in (self._text, self._left))
             raise ValueError(f"parsing time {text}: extra text: {left}")
 
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
+
+
+def _quoted(text: str) -> str:
+    """Quoted as Go's time package does: everything that is not printable ASCII byte by byte."""
+    quoted = (
+        chr(byte)
+        if 0x20 <= byte < 0x80 and byte not in b'"\\'
+        else f"\\{chr(byte)}"
+        if byte in b'"\\'
+        else f"\\x{byte:02x}"
+        for byte in text.encode("utf-8", "surrogatepass")
+    )
+    return f'"{"".join(quoted)}"'
