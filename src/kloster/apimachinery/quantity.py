@@ -62,20 +62,21 @@ class Quantity:
         return self.spelling or _canonical(self.digits, self.exponent, self.format)
 
     def scaled(self, exponent: int) -> int:
-        """The number in units of 10^exponent, rounded up."""
+        """The number in units of 10^exponent, rounded away from zero. (Upstream's wraps beyond an int64.)"""
         shift = self.exponent - exponent
         if shift >= 0:
             return int(self.digits * 10 ** min(shift, _LARGEST))
-        return int(-(-self.digits // 10**-shift))
+        whole = -(-abs(self.digits) // 10 ** min(-shift, _LARGEST))
+        return int(whole if self.digits > 0 else -whole)
 
     @property
     def value(self) -> int:
-        """Whole units, rounded up."""
+        """Whole units, rounded away from zero."""
         return self.scaled(0)
 
     @property
     def milli_value(self) -> int:
-        """Thousandths, rounded up: how CPU is counted."""
+        """Thousandths, rounded away from zero: how CPU is counted."""
         return self.scaled(-3)
 
     def __eq__(self, other: object) -> bool:
@@ -121,12 +122,15 @@ def parse(text: str) -> Quantity:
     sign, zeros, whole, point, fraction, suffix = match.groups()
     if not suffix and not whole and not point and zeros:
         return Quantity(0, 0, Format.DECIMAL, "0" if text == "0" else "")
-    whole, fraction = whole or "0", fraction or ""
     exponent, format = _interpret(suffix)
+    digitless = not (zeros or whole or fraction)
+    whole, fraction = whole or "0", fraction or ""
     exact = _exact(whole, fraction, exponent, format)
     if exact is not None:
         digits, scale, keep = exact
         return Quantity(-digits if sign == "-" else digits, scale, format, text if keep else "")
+    if digitless:  # accepted as zero where it takes the way above: `Gi` is 0, `Pi` is none
+        raise QuantityError(NUMERIC_ERROR)
     return _rounded(sign == "-", whole, fraction, exponent, format)
 
 

@@ -7,7 +7,7 @@ but a type that decodes itself (quantities, times, IntOrString) ends the decodin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,7 +87,8 @@ def _check(type: Type, value: Any, place: _Place, named: str = "") -> Iterator[s
     elif isinstance(type, StructType):
         yield from _check_struct(type, value, place)
     else:
-        inner, items = (type.item, value) if isinstance(type, ListType) else (type.value, value.values())
+        items: Iterable[Any] = value.values() if isinstance(value, dict) else value
+        inner = type.item if isinstance(type, ListType) else type.value
         for item in items:
             if item is not None:
                 yield from _check(inner, item, place, _inner_name(named))

@@ -143,12 +143,10 @@ def _is_number(text: str) -> bool:
 
 def _quoted(text: str) -> str:
     """Quoted as Go's time package does: everything that is not printable ASCII byte by byte."""
-    quoted = (
-        chr(byte)
-        if 0x20 <= byte < 0x80 and byte not in b'"\\'
-        else f"\\{chr(byte)}"
-        if byte in b'"\\'
-        else f"\\x{byte:02x}"
-        for byte in text.encode("utf-8", "surrogatepass")
-    )
-    return f'"{"".join(quoted)}"'
+    return '"' + "".join(map(_escaped, text.encode("utf-8", "surrogatepass"))) + '"'
+
+
+def _escaped(byte: int) -> str:
+    if not 0x20 <= byte < 0x80:
+        return f"\\x{byte:02x}"
+    return f"\\{chr(byte)}" if byte in b'"\\' else chr(byte)
