@@ -8,11 +8,14 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.errors import FieldError
 from kloster.kinds import defaulting, lifecycle
 from kloster.kinds.core.podcells import cells
+from kloster.kinds.podspec import status, updates, validation
 from kloster.kinds.podspec.defaults import default_pod, default_pod_spec
 from kloster.kinds.podspec.qos import qos_class
 from kloster.kinds.strategy import Strategy
@@ -86,18 +89,23 @@ def _merge_term(term: Object, labels: Object) -> None:
                 selector.setdefault("matchExpressions", []).append(added)
 
 
+def _validate(pod: Object) -> Iterable[FieldError]:
+    yield from validation.validate_pod(pod)
+    if not pod["metadata"].get("resourceVersion"):  # it is being created
+        yield from validation.validate_new_pod(pod)
+
+
 def _prepare_status(new: Object, old: Object) -> None:
     lifecycle.keep_spec(new, old)
     lifecycle.restore(new["metadata"], old["metadata"], "ownerReferences")
-    status, before = defaulting.struct(new, "status"), old.get("status") or {}
-    if not status.get("qosClass"):
-        lifecycle.restore(status, before, "qosClass")
-    if not status.get("observedGeneration"):
-        lifecycle.restore(status, before, "observedGeneration")
+    current, before = defaulting.struct(new, "status"), old.get("status") or {}
+    for field in ("qosClass", "observedGeneration"):
+        if not current.get(field):
+            lifecycle.restore(current, before, field)
     generations: dict[str, list[Any]] = {}
     for condition in before.get("conditions") or ():
         generations.setdefault(condition.get("type", ""), []).append(condition.get("observedGeneration"))
-    for condition in status.get("conditions") or ():
+    for condition in current.get("conditions") or ():
         known = generations.get(condition.get("type", ""))
         generation = known.pop(0) if known else None
         if generation and not condition.get("observedGeneration"):
@@ -109,8 +117,8 @@ def _graceful(pod: Object, asked: int | None) -> int:
 
     A pod that is already being deleted never gets more time than it has.
     """
-    spec, status = pod.get("spec") or {}, pod.get("status") or {}
-    if not spec.get("nodeName") or status.get("phase") in ("Failed", "Succeeded"):
+    spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
+    if not spec.get("nodeName") or phase in ("Failed", "Succeeded"):
         return 0
     period = asked if asked is not None else spec.get("terminationGracePeriodSeconds") or 0
     period = int(period) if period >= 0 else 1
@@ -138,6 +146,9 @@ STRATEGY = Strategy(
     prepare_create=_prepare_create,
     prepare_update=lifecycle.keep_status,
     prepare_status=_prepare_status,
+    validate=_validate,
+    validate_update=updates.validate_update,
+    validate_status=status.validate_status,
     generation=True,
     status=True,
     returns_deleted=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import defaulting, podtemplate
 from kloster.kinds.strategy import Strategy
@@ -17,10 +18,14 @@ def _default(template: Object) -> None:
     podtemplate.default_pod_template(defaulting.struct(template, "template"))
 
 
+def _validate(template: Object) -> list[FieldError]:
+    return podtemplate.validate_pod_template(template.get("template") or {}, "template")
+
+
 def _cells(template: Object, _now: float) -> list[Any]:
     names, images = table.template_containers(template)
     labels = ((template.get("template") or {}).get("metadata") or {}).get("labels")
     return [template["metadata"]["name"], names, images, table.labels(labels)]
 
 
-STRATEGY = Strategy(default=_default, generation=True, returns_deleted=True, cells=_cells)
+STRATEGY = Strategy(default=_default, validate=_validate, generation=True, returns_deleted=True, cells=_cells)

@@ -6,11 +6,13 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicationcon
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
 from kloster.kinds import cells as table
-from kloster.kinds import defaulting, lifecycle, podtemplate
+from kloster.kinds import checks, defaulting, lifecycle, podtemplate
 from kloster.kinds.strategy import Strategy
 
 
@@ -25,6 +27,45 @@ def _default(controller: Object) -> None:
             controller["metadata"]["labels"] = dict(labels)
     defaulting.absent(spec, replicas=1)
     podtemplate.default_pod_template(template)
+
+
+def _validate(controller: Object) -> Iterable[FieldError]:
+    spec = controller.get("spec") or {}
+    selector, template, at = spec.get("selector") or {}, spec.get("template"), "spec.template"
+    yield from checks.nonnegative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    if not selector:
+        yield required("spec.selector")
+    yield from checks.nonnegative("spec.replicas", spec.get("replicas"))
+    if template is None:
+        yield required(at)
+        return
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    if any(labels.get(key) != value for key, value in selector.items()):
+        text = "`selector` does not match template `labels`"
+        yield invalid_value(f"{at}.metadata.labels", labels or None, text)
+    yield from podtemplate.validate_pod_template(template, at)
+    pod = template.get("spec") or {}
+    if pod.get("restartPolicy") != "Always":
+        yield not_supported(f"{at}.spec.restartPolicy", pod.get("restartPolicy", ""), ("Always",))
+    if pod.get("activeDeadlineSeconds") is not None:
+        text = "activeDeadlineSeconds in ReplicationController is not Supported"
+        yield forbidden_field(f"{at}.spec.activeDeadlineSeconds", text)
+
+
+_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
+
+
+def _validate_status(new: Object, _old: Object) -> Iterable[FieldError]:
+    status = new.get("status") or {}
+    yield from checks.nonnegative_fields("status", status, *_COUNTS)
+    for field, limit, name in (
+        ("fullyLabeledReplicas", "replicas", "status.replicas"),
+        ("readyReplicas", "replicas", "status.replicas"),
+        ("availableReplicas", "replicas", "status.replicas"),
+        ("availableReplicas", "readyReplicas", "readyReplicas"),
+    ):
+        if (status.get(field) or 0) > (status.get(limit) or 0):
+            yield invalid_value(f"status.{field}", status[field], f"cannot be greater than {name}")
 
 
 def _cells(controller: Object, now: float) -> list[Any]:
@@ -47,6 +88,8 @@ STRATEGY = Strategy(
     prepare_create=lifecycle.clear_status,
     prepare_update=lifecycle.keep_status,
     prepare_status=lifecycle.keep_spec,
+    validate=_validate,
+    validate_status=_validate_status,
     generation=True,
     status=True,
     orphan_by_default=True,

@@ -1,4 +1,4 @@
-"""Services: a stable address for a set of pods.
+"""Services: a stable address for a set of pods. (Validation: `servicechecks`.)
 
 The spec is a union with ``type`` as its discriminator, and some of its fields are allocated (cluster IPs, node ports,
 health check ports). Allocation is the API server's (it needs to know what is taken); here stand the defaults that need
@@ -13,6 +13,8 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.kinds import cells as table
 from kloster.kinds import defaulting, lifecycle, metadata
+from kloster.kinds.core import servicechecks
+from kloster.kinds.core.servicechecks import externally_accessible, needs_health_check_port
 from kloster.kinds.strategy import Strategy
 
 AFFINITY_TIMEOUT = 10800
@@ -44,22 +46,12 @@ def _default(service: Object) -> None:
                 defaulting.absent(ingress, ipMode="VIP")
 
 
-def externally_accessible(spec: Object) -> bool:
-    """Whether traffic from outside the cluster can reach the service."""
-    kind = spec.get("type")
-    return kind in ("LoadBalancer", "NodePort") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
-
-
 def needs_cluster_ip(spec: Object) -> bool:
     return spec.get("type") != "ExternalName"
 
 
 def needs_node_port(spec: Object) -> bool:
     return spec.get("type") in ("NodePort", "LoadBalancer")
-
-
-def needs_health_check_port(spec: Object) -> bool:
-    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _node_ports(spec: Object) -> set[int]:
@@ -95,9 +87,50 @@ def _drop_type_dependent(service: Object, new: Object, old: Object) -> None:
         service["status"]["loadBalancer"] = {}
 
 
+def _prepare_create(service: Object) -> None:
+    lifecycle.clear_status(service)
+    spec = service.get("spec") or {}
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):  # a client from before the plural
+        spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def _keep_allocated(new: Object, old: Object) -> None:
+    """Fills in what was allocated and the writer left out, so that one can send the same manifest again."""
+    if needs_cluster_ip(old) and needs_cluster_ip(new):
+        for field in ("clusterIP", "clusterIPs"):
+            if not new.get(field) and old.get(field):
+                new[field] = old[field]
+    if needs_node_port(old) and needs_node_port(new):
+        used = _node_ports(old) & _node_ports(new)
+        by_name = {port.get("name", ""): port.get("nodePort") for port in old.get("ports") or ()}
+        for port in new.get("ports") or ():
+            known = by_name.get(port.get("name", ""))
+            if not port.get("nodePort") and known and known not in used:
+                port["nodePort"] = known
+    if needs_health_check_port(old) and needs_health_check_port(new) and not new.get("healthCheckNodePort"):
+        lifecycle.restore(new, old, "healthCheckNodePort")
+
+
+def _align_cluster_ips(new: Object, old: Object) -> None:
+    """clusterIP and clusterIPs follow each other for clients that know only one of them."""
+    single, before = new.get("clusterIP") or "", old.get("clusterIP") or ""
+    plural, plural_before = new.get("clusterIPs") or [], old.get("clusterIPs") or []
+    if single == before:
+        if plural_before and not plural:
+            new["clusterIPs"] = list(plural_before)
+    elif plural == plural_before:
+        if before and not single:
+            new.pop("clusterIPs", None)
+        else:
+            new["clusterIPs"] = [single]
+
+
 def _prepare_update(new: Object, old: Object) -> None:
+    spec, before = defaulting.struct(new, "spec"), old.get("spec") or {}
+    _keep_allocated(spec, before)
+    _align_cluster_ips(spec, before)
     lifecycle.keep_status(new, old)
-    _drop_type_dependent(new, new.get("spec") or {}, old.get("spec") or {})
+    _drop_type_dependent(new, spec, before)
 
 
 def _external_ip(spec: Object, status: Object) -> str:
@@ -136,9 +169,12 @@ def _cells(service: Object, now: float) -> list[Any]:
 
 STRATEGY = Strategy(
     default=_default,
-    prepare_create=lifecycle.clear_status,
+    prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     prepare_status=lifecycle.keep_spec,
+    validate=servicechecks.validate,
+    validate_update=servicechecks.validate_update,
+    validate_status=servicechecks.validate_status,
     name="label-1035",
     status=True,
     create_on_update=True,
