@@ -1,0 +1,50 @@
+"""The entry point. Commands are imported when they are run."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+
+from kloster import __version__
+from kloster.cli.errors import report
+
+APP = App(
+    name="kloster",
+    help="A Kubernetes cluster of its own for everybody, in milliseconds, on one shared cluster.",
+    version=f"kloster {__version__}",
+    help_format="plaintext",
+)
+COMMANDS = {
+    "create": "Create a virtual cluster and connect to it.",
+    "list": "List the virtual clusters.",
+    "describe": "Show one virtual cluster.",
+    "connect": "Connect kubectl to a virtual cluster, or run a command with its kubeconfig.",
+    "disconnect": "Go back to the kubeconfig context from before.",
+    "delete": "Delete virtual clusters and everything of theirs on the host.",
+    "token": "Print a service account's token.",
+    "up": "Start the embedded host and the fleet.",
+    "down": "Stop them; clusters are kept.",
+    "status": "Show whether the host runs, and where.",
+    "demo": "A host, a virtual cluster and an application in it, checked and cleaned up.",
+    "version": "Print versions.",
+    "completion": "Print the completion script of a shell.",
+}
+for name, text in COMMANDS.items():
+    APP.command(f"kloster.cli.{name}:run", name=name, help=text)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can do something about are one message and exit code 1."""
+    try:
+        sys.exit(APP() or 0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception as error:
+        sys.exit(report(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""``kloster down``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from kloster.cli import locate, output
+from kloster.cli.errors import CliError
+
+TIMEOUT = 30.0
+
+
+def run(*, data_dir: locate.DataDirOption = None) -> None:
+    """Stop the host and its fleet. Clusters, addresses and certificates are kept for the next kloster up.
+
+    For example:
+
+      kloster down
+    """
+    fleet = locate.find(data_dir)
+    if not fleet.running:
+        output.done(f"no host is running in {fleet.directory.root}")
+        return
+    began = time.monotonic()
+    pid = int(fleet.state["pid"])
+    os.kill(pid, signal.SIGTERM)
+    while locate.find(fleet.directory.root).running:
+        if time.monotonic() - began > TIMEOUT:
+            raise CliError(f"process {pid} has not ended after {TIMEOUT:.0f} s; see {fleet.directory.log}")
+        time.sleep(0.02)
+    output.done("host stopped; clusters are kept", time.monotonic() - began)

@@ -1,0 +1,65 @@
+"""``kloster up``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kloster.cli import locate, output, start
+from kloster.cli.errors import CliError
+
+
+def run(
+    *,
+    data_dir: locate.DataDirOption = None,
+    foreground: Annotated[bool, Parameter(help="Stay in the foreground, log to the terminal.", negative="")] = False,
+    nodes: Annotated[int, Parameter(help="How many simulated nodes the embedded host has.")] = 3,
+    workers: Annotated[int, Parameter(help="Processes that serve clusters; 0: one for each core.")] = 0,
+    bind: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port of the common address; 0: the one used before, or a free one.")] = 0,
+) -> None:
+    """Start the embedded host and the fleet of its virtual clusters.
+
+    Detaches when it is ready; does nothing if it is running already.
+
+    For example:
+
+      kloster up
+      kloster up --nodes 5 --foreground
+      KLOSTER_DATA_DIR=/tmp/k kloster up
+    """
+    fleet = locate.find(data_dir)
+    if fleet.running:
+        output.done(f"host is running already ({fleet.state['address']}, process {fleet.state['pid']})")
+        return
+    arguments = ["--nodes", str(nodes), "--workers", str(workers), "--bind", bind, "--port", str(port)]
+    if foreground:
+        fleet.directory.prepare()
+        command = [sys.executable, "-m", "kloster.fleet", "--data-dir", str(fleet.directory.root), *arguments]
+        os.execv(sys.executable, command)
+    began = time.monotonic()
+    state = start.detached(fleet, arguments)
+    announce(state, time.monotonic() - began)
+    output.say("  next: kloster create NAME")
+
+
+def announce(state: dict[str, object], seconds: float) -> None:
+    """The line that says that the host runs, and that its nodes only pretend."""
+    output.done(f"host started ({state.get('nodes', 'simulated')} nodes)", seconds)
+
+
+def ensure(fleet: locate.Fleet, data_dir: locate.DataDirOption) -> locate.Fleet:
+    """The fleet, started with defaults if it does not run."""
+    if fleet.running:
+        return fleet
+    began = time.monotonic()
+    state = start.detached(fleet, [])
+    announce(state, time.monotonic() - began)
+    started = locate.find(fleet.directory.root)
+    if not started.running:
+        raise CliError(f"the host started but left no trace in {fleet.directory.root}; see its log there")
+    return started
