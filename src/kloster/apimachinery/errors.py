@@ -259,5 +259,5 @@ def too_large_resource_version(asked: int, current: int) -> StatusError:
     details = {
         "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
     }
-    text = f"Too large resource version: {asked}, current: {current}"
+    text = f"Timeout: Too large resource version: {asked}, current: {current}"
     return StatusError(504, "Timeout", text, details=details, retry_after=1)

@@ -67,12 +67,13 @@ class _Incoming:
     __slots__ = (
         "body",
         "dropped",
+        "head",
         "headers",
-        "hosts",
         "keep_alive",
         "method",
         "minor",
         "refusal",
+        "repeated",
         "size",
         "url",
     )
@@ -81,7 +82,8 @@ class _Incoming:
         self.method = ""
         self.url = b""
         self.headers: dict[str, str] = {}
-        self.hosts = 0
+        self.repeated: dict[str, list[str]] | None = None
+        self.head = 0
         self.body: bytes | bytearray = b""
         self.size = 0
         self.dropped = 0
@@ -235,13 +237,17 @@ class Connection(asyncio.Protocol):
         self._asking = ""
 
     def on_url(self, url: bytes) -> None:
-        assert self._incoming is not None
-        self._incoming.url += url
+        if self._incoming is not None:
+            self._incoming.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         incoming = self._incoming
         if incoming is None or self._head_done:
             return  # a trailer: upstream ignores them, and nothing may be smuggled in behind the body
+        incoming.head += len(name) + len(value) + 4
+        if incoming.head > MAX_HEAD:
+            self._refuse(431)
+            return
         known = _names.get(name) or _header_name(name)
         try:
             text = value.decode()
@@ -249,16 +255,18 @@ class Connection(asyncio.Protocol):
             text = value.decode("utf-8", "replace")
         headers = incoming.headers
         if known in headers:
-            if known == "host":
-                incoming.hosts = 2
-            headers[known] = f"{headers[known]}, {text}"
+            # Joined once at the end: a stranger may send a hundred thousand of them.
+            if incoming.repeated is None:
+                incoming.repeated = {}
+            incoming.repeated.setdefault(known, [headers[known]]).append(text)
         else:
             headers[known] = text
 
     def on_headers_complete(self) -> None:
         incoming = self._incoming
-        assert incoming is not None
         self._head_done = True
+        if incoming is None or self._closing:
+            return  # refused already
         parser = self._parser
         incoming.method = parser.get_method().decode("ascii")
         version = parser.get_http_version()
@@ -268,8 +276,14 @@ class Connection(asyncio.Protocol):
                 return
             incoming.minor = 0
         headers = incoming.headers
-        if incoming.hosts or ("host" not in headers and incoming.minor):
-            self._refuse(400, "" if incoming.hosts else ": missing required Host header")
+        if incoming.repeated is not None:
+            if "host" in incoming.repeated:
+                self._refuse(400)
+                return
+            for name, values in incoming.repeated.items():
+                headers[name] = ", ".join(values)
+        if "host" not in headers and incoming.minor:
+            self._refuse(400, ": missing required Host header")
             return
         if "content-length" in headers and int(headers["content-length"]) > MAX_BODY:
             incoming.refusal = _too_large()
@@ -462,7 +476,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             await _close_stream(response)
         elif response.upgrade is not None:
-            await self._switch(response)
+            await self._switch(incoming, response)
         elif response.stream is not None:
             await self._stream(incoming, response)
         else:
@@ -564,11 +578,12 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._transport.close()
 
-    async def _switch(self, response: Response) -> None:
+    async def _switch(self, incoming: _Incoming, response: Response) -> None:
         assert response.upgrade is not None
         if not self._upgraded:
             # Nothing was asked to be upgraded: the handler is wrong, and the client would not understand 101.
-            self._respond_and_close(encoding.failure(errors.bad_request("Upgrade request required")))
+            incoming.keep_alive = False
+            self._respond(incoming, encoding.failure(errors.bad_request("Upgrade request required")))
             return
         self._transport.write(encoding.head(response.status, response.headers, "", self._server.date()))
         if self._drained is None:

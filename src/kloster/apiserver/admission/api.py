@@ -1,0 +1,89 @@
+"""What an admission plugin is: functions on one attempted write.
+
+`Attempt` is upstream's admission.Attributes: what is being done, by whom, to what, and the state that it is
+decided on. Plugins run synchronously inside the store's transaction, so what they read there stays true until the write
+is done. `mutate` may change `attempt.item`; `validate` may only refuse; both by raising StatusError. `allocate` runs
+last and may add operations to the same transaction (an IPAddress beside a Service).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kloster.apimachinery import Object
+from kloster.apiserver.resources import Served
+from kloster.client.transport import User
+from kloster.stores.api import Key, Operation, View
+
+if TYPE_CHECKING:
+    from kloster.apiserver.cluster import ServedCluster
+
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One write that is being decided.
+
+    item    the new object, in the storage version; empty for DELETE
+    old     the object that it replaces or removes
+    also    further operations of the same transaction
+    """
+
+    cluster: ServedCluster
+    view: View
+    user: User
+    served: Served
+    operation: str
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    item: Object = field(default_factory=dict)
+    old: Object | None = None
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+    also: list[Operation] = field(default_factory=list)
+
+    def read(self, resource_id: str, namespace: str, name: str) -> Object | None:
+        """Another object of the cluster, in the state that the write is decided on. Shared: do not change it."""
+        served = self.cluster.resources.stored_as(resource_id)
+        if served is None:
+            return None
+        found = self.view.get(Key(served.id, namespace, name))
+        return None if found is None else self.cluster.forms.object(served, found)
+
+    def scan(self, resource_id: str, namespace: str = "") -> list[Object]:
+        """All objects of a resource, likewise."""
+        served = self.cluster.resources.stored_as(resource_id)
+        if served is None:
+            return []
+        return [self.cluster.forms.object(served, entry) for entry in self.view.scan(served.id, namespace)]
+
+
+Check = Callable[[Attempt], None]
+
+
+def _ignore(_: Attempt) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """One admission plugin. `name` is upstream's; `resources` are storage ids (empty: all of them)."""
+
+    name: str
+    operations: frozenset[str]
+    resources: frozenset[str] = frozenset()
+    subresources: frozenset[str] = frozenset({""})
+    mutate: Check = _ignore
+    validate: Check = _ignore
+    allocate: Check = _ignore
+
+    def concerns(self, attempt: Attempt) -> bool:
+        if attempt.operation not in self.operations:
+            return False
+        if self.resources and attempt.served.id not in self.resources:
+            return False
+        return not self.subresources or attempt.subresource in self.subresources

@@ -1,0 +1,151 @@
+"""From what a verb found to a `Response`: status, headers, and the body in the agreed form.
+
+The common case copies bytes: a stored object in its own version as JSON. Every other form is made from the JSON
+document or the decoded object.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import orjson
+import yaml
+
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.apimachinery.schema.model import StructType
+from kloster.apiserver import negotiation, storage, tables
+from kloster.apiserver.call import Call
+from kloster.apiserver.negotiation import JSON, PLAIN, YAML, Form
+from kloster.apiserver.resources import Served
+from kloster.client.transport import Response
+from kloster.stores.api import Entry
+
+_NO_CACHE = "no-cache, private"
+_bits = random.Random().getrandbits  # audit ids need be unique, not secret
+
+
+def audit_id() -> str:
+    """A random UUID."""
+    text = f"{_bits(128):032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+
+def headers(call: Call, content_type: str = JSON) -> dict[str, str]:
+    """What every answer carries."""
+    found = {
+        "audit-id": call.audit_id or call.request.headers.get("audit-id") or audit_id(),
+        "cache-control": _NO_CACHE,
+        "content-type": content_type,
+    }
+    if call.warnings:
+        found["warning"] = ", ".join(warning(text) for text in dict.fromkeys(call.warnings))
+    return found
+
+
+def warning(text: str) -> str:
+    """A Warning header as upstream writes it: code 299, no agent, the text quoted."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'299 - "{escaped}"'
+
+
+def entry(call: Call, found: Entry, status: int = 200) -> Response:
+    """A stored object."""
+    form = call.form()
+    served = call.resource
+    forms = call.cluster.forms
+    if form.view:
+        return view_of(call, form, served, found, status)
+    document = forms.document(served, found)
+    return json_document(call, document, status, form, served.kind.type)
+
+
+def item(call: Call, value: Object, status: int = 200, served: Served | None = None) -> Response:
+    """An object (in the storage version) that is not stored: a dry run, a virtual resource."""
+    served = served or call.resource
+    form = call.form()
+    if form.view:
+        body = tables.unstored(served, value, form, call.request.param("includeObject"), call.cluster.clock.now())
+        return json_document(call, body, status, form, None)
+    return json_document(call, storage.document(served, value), status, form, served.kind.type)
+
+
+def view_of(call: Call, form: Form, served: Served, found: Entry, status: int) -> Response:
+    """A stored object as Table or PartialObjectMetadata."""
+    body = tables.single(call, served, found, form)
+    return json_document(call, body, status, form, None)
+
+
+def json_document(
+    call: Call, document: bytes, status: int = 200, form: Form = PLAIN, schema: StructType | None = None
+) -> Response:
+    """A complete JSON document in the agreed serialization."""
+    if form.media == JSON:
+        if call.pretty():
+            document = orjson.dumps(orjson.loads(document), option=orjson.OPT_INDENT_2)
+        return Response(status, headers(call), document)
+    value = orjson.loads(document)
+    if form.media == YAML:
+        return Response(status, headers(call, YAML), to_yaml(value))
+    return Response(status, headers(call, form.media), call.cluster.codecs[form.media].encode(value, schema))
+
+
+def value(call: Call, body: Any, status: int = 200, schema: StructType | None = None) -> Response:
+    """An object given as a dictionary, complete with kind and apiVersion; in no other view than its own."""
+    return json_document(call, orjson.dumps(body), status, call.form(views=False), schema)
+
+
+def text(call: Call, body: str, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> Response:
+    found = headers(call, content_type)
+    found["x-content-type-options"] = "nosniff"
+    return Response(status, found, body.encode())
+
+
+def not_found_text(call: Call) -> Response:
+    """A path outside every known group."""
+    return text(call, "404 page not found\n", 404)
+
+
+def error(call: Call, failure: StatusError) -> Response:
+    """An error as a Status, in the serialization asked for if it is one we know."""
+    form = PLAIN
+    accept = call.request.headers.get("accept")
+    if accept:
+        try:
+            agreed = negotiation.negotiate(accept, call.offered())
+            form = Form(agreed.media)
+        except StatusError:
+            form = PLAIN
+    response = json_document(call, orjson.dumps(failure.status()), failure.code, form, _status_type(call))
+    if failure.retry_after:
+        response.headers["retry-after"] = str(failure.retry_after)
+    return response
+
+
+def success(call: Call, details: Object) -> Response:
+    """The Status that answers a deletion."""
+    body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    return value(call, body, 200, _status_type(call))
+
+
+def _status_type(call: Call) -> StructType | None:
+    return call.cluster.catalog.type("", "v1", "Status")
+
+
+def to_yaml(body: Any) -> bytes:
+    """YAML as upstream writes it: sorted keys, block style."""
+    dumped = yaml.dump(body, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=True)
+    return bytes(dumped, "utf-8") if isinstance(dumped, str) else bytes(dumped)
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes texts of several lines as blocks."""
+
+
+def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in data else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _text)

@@ -1,0 +1,281 @@
+"""Reading a request's body: its serialization, the kind that it says it is, and its fields.
+
+Field validation looks for fields that the type does not know and for names that occur twice: ``Ignore`` says
+nothing, ``Warn`` answers with Warning headers, ``Strict`` refuses. Nothing unknown is ever stored.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import yaml
+
+from kloster.apimachinery import Object, errors
+from kloster.apimachinery.errors import StatusError
+from kloster.apimachinery.schema import strict
+from kloster.apimachinery.schema.decode import decode
+from kloster.apimachinery.schema.model import StructType
+from kloster.apiserver import negotiation
+from kloster.apiserver.call import Call
+from kloster.apiserver.negotiation import JSON, YAML, shape_of
+from kloster.kinds.catalog import Kind
+
+LIMIT = 3 << 20
+_SCHEME = 'in scheme "pkg/runtime/scheme.go:110"'
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a body should be. `internal` is how upstream's text calls the Go type it is converted to."""
+
+    group: str
+    version: str
+    kind: str
+    type: StructType
+    builtin: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+def expect(kind: Kind) -> Expected:
+    return Expected(kind.group, kind.version, kind.kind, kind.type, kind.builtin)
+
+
+def read(call: Call, expected: Expected, validation: str) -> Object:
+    """The object in the body, decoded as `expected`, complete with kind and apiVersion.
+
+    Raises StatusError 400, 413, 415. Findings of field validation become warnings of the call.
+    """
+    value, text, repeated = _parse(call, expected)
+    value = _identify(call, expected, value)
+    return checked(call, expected, value, validation, text, repeated)
+
+
+def checked(
+    call: Call, expected: Expected, value: Object, validation: str, text: bytes = b"", repeated: Sequence[str] = ()
+) -> Object:
+    """Decodes a value that has the right kind.
+
+    `text` is the JSON that it came from (empty: none), `repeated` are findings about repeated names made elsewhere.
+    Raises StatusError 400.
+    """
+    decoded = decode(expected.type, value)
+    if validation != "Ignore" and (decoded.unknown or repeated or _may_repeat(text, value)):
+        found = strict.findings(expected.type, text, decoded.unknown) if text else [*repeated, *decoded.unknown]
+        if found and validation == "Strict":
+            raise _cannot(expected, expected.kind, expected.version, f"strict decoding error: {', '.join(found)}")
+        call.warnings.extend(found)
+    item = decoded.object
+    item.pop("kind", None)
+    item.pop("apiVersion", None)
+    if not isinstance(item.get("metadata"), dict):
+        item["metadata"] = {}
+    return {"kind": expected.kind, "apiVersion": expected.api_version, **item}
+
+
+def _may_repeat(text: bytes, value: Object) -> bool:
+    """Whether names may occur twice in `text`: most bodies are compact, and then their length tells that none do."""
+    return bool(text) and len(text) > len(orjson.dumps(value)) + 1  # a final newline
+
+
+def _parse(call: Call, expected: Expected) -> tuple[Any, bytes, Sequence[str]]:
+    """(value, its text if that is JSON, findings about names that occur twice if it is not)."""
+    body = call.request.body
+    if len(body) > LIMIT:
+        raise errors.too_large(f"Request entity too large: limit is {LIMIT}")
+    media = negotiation.body_type(call.request.headers.get("content-type", ""))
+    if media == JSON:
+        return parse_json(body, expected.kind), body, ()
+    if media == YAML:
+        return _parse_yaml(body, expected.kind)
+    codec = call.cluster.codecs.get(media)
+    if codec is None:
+        raise negotiation.unsupported_body(media, call.offered())
+    return codec.decode(body, expected.type), b"", ()
+
+
+def parse_json(body: bytes, kind: str) -> Object:
+    """Raises StatusError 400 in upstream's words."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = _second_opinion(body, kind)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        text = (
+            f"json: cannot unmarshal {shape_of(value)} into Go value of type struct "
+            '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+        )
+        raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
+    return value
+
+
+def _second_opinion(body: bytes, kind: str) -> Any:
+    """What orjson refuses but Go reads (invalid UTF-8 inside strings), or the error."""
+    try:
+        return json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        detail = f"couldn't get version/kind; json parse error: {json_problem(body)}"
+        raise unrecognized(kind, detail, body) from None
+
+
+def _parse_yaml(body: bytes, kind: str) -> tuple[Any, bytes, Sequence[str]]:
+    try:
+        value, found = load_yaml(body)
+    except yaml.YAMLError as error:
+        raise unrecognized(kind, f"yaml: {yaml_problem(error)}", body) from None
+    if value is None:
+        return {}, b"", found
+    if not isinstance(value, dict):
+        text = "json: cannot unmarshal " + shape_of(value)
+        raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text} into Go value", body)
+    return value, b"", found
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.1 as kubectl reads it: JSON types only, keys are texts, repeated keys are noted."""
+
+    found: list[str]
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Iterator[dict[str, Any]]:
+    data: dict[str, Any] = {}
+    yield data
+    loader.flatten_mapping(node)
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        key = key if isinstance(key, str) else orjson.dumps(key).decode()
+        if key in data:
+            loader.found.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
+        data[key] = loader.construct_object(value_node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def _as_text(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    return loader.construct_scalar(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+
+
+def load_yaml(body: bytes) -> tuple[Any, list[str]]:
+    """The first document. Raises yaml.YAMLError."""
+    loader = _Loader(body)
+    loader.found = []
+    try:
+        return loader.get_single_data(), loader.found
+    finally:
+        loader.dispose()
+
+
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """The error as Go's YAML library words it, as far as the parsers agree (both are libyaml's)."""
+    problem = getattr(error, "problem", None) or str(error)
+    mark = getattr(error, "problem_mark", None)
+    line = getattr(mark, "line", 0) if mark is not None else 0
+    return f"line {line}: {problem}" if line else str(problem)
+
+
+def _identify(call: Call, expected: Expected, value: Object) -> Object:
+    """Checks that the body says to be what is expected, or says nothing. Raises StatusError 400."""
+    kind, api_version = value.get("kind"), value.get("apiVersion")
+    for name, given in (("kind", kind), ("apiVersion", api_version)):
+        if given is not None and not isinstance(given, str):
+            text = f"json: cannot unmarshal {shape_of(given)} into Go struct field .{name} of type string"
+            raise unrecognized(expected.kind, f"couldn't get version/kind; json parse error: {text}", call.request.body)
+    kind, api_version = kind or expected.kind, api_version or expected.api_version
+    if api_version.count("/") > 1:
+        raise unrecognized(expected.kind, f"unexpected GroupVersion string: {api_version}", call.request.body)
+    if (kind, api_version) == (expected.kind, expected.api_version):
+        return value
+    group, _, version = api_version.rpartition("/")
+    if not expected.builtin:
+        text = (
+            f"the API version in the data ({api_version}) does not match "
+            f"the expected API version ({expected.api_version})"
+        )
+        if api_version == expected.api_version:
+            text = f"the kind in the data ({kind}) does not match the expected kind ({expected.kind})"
+        raise errors.bad_request(text)
+    if call.cluster.catalog.type(group, version, kind) is None:
+        raise _cannot(expected, kind, version, f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
+    package = expected.group.partition(".")[0] or "core"
+    detail = f"converting ({version}.{kind}) to ({package}.{expected.kind}): unknown conversion"
+    raise _cannot(expected, kind, version, detail)
+
+
+def _cannot(expected: Expected, kind: str, version: str, detail: str) -> StatusError:
+    return errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {expected.kind}: {detail}')
+
+
+def unrecognized(kind: str, detail: str, body: bytes) -> StatusError:
+    """400 for a body in which no object is found; shows how it begins."""
+    text = f"the object provided is unrecognized (must be of type {kind}): {detail} ({_glimpse(body)})"
+    return errors.bad_request(text)
+
+
+def _glimpse(body: bytes) -> str:
+    if not body:
+        return "<empty>"
+    more = " ..." if len(body) > 30 else ""
+    head = body[:30]
+    if body[:1] == b"{":
+        try:
+            return head.decode() + more
+        except UnicodeDecodeError:
+            pass
+    return head.hex() + more
+
+
+# --- what Go says about text that is not JSON ---------------------------------------------------------------------
+
+_END = "unexpected end of JSON input"
+_BARE = re.compile(r"\s*")
+
+
+def json_problem(body: bytes) -> str:
+    """The error of Go's decoder for `body`, which is not JSON."""
+    text = body.decode("utf-8", "replace")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        at = error.pos
+        match = _BARE.match(text, at)
+        at = match.end() if match else at
+        if at >= len(text) or error.msg.startswith("Unterminated"):
+            return _END
+        shown = {"'": "'\\''", '"': "'\"'"}.get(text[at], f"'{text[at]}'")
+        return f"invalid character {shown} {_context(text, at, error.msg)}"
+    except RecursionError:
+        return "exceeded max depth"
+    return _END
+
+
+def _context(text: str, at: int, message: str) -> str:
+    if message.startswith("Extra data"):
+        return "after top-level value"
+    if message.startswith("Expecting property name"):
+        return "looking for beginning of object key string"
+    if message.startswith("Expecting ':'"):
+        return "after object key"
+    if message.startswith("Expecting ','"):
+        opened = text[:at]
+        inside_list = opened.count("[") - opened.count("]") > 0 and opened.rfind("[") > opened.rfind("{")
+        return "after array element" if inside_list else "after object key:value pair"
+    if message.startswith("Invalid control"):
+        return "in string literal"
+    if message.startswith("Invalid \\"):
+        return "in string escape code"
+    return "looking for beginning of value"

@@ -1,0 +1,144 @@
+"""`ServedCluster`: everything that answering one cluster's requests needs.
+
+It is what the listener calls with a request once it knows which cluster is meant. Everything that depends only on
+the Kubernetes version (catalog, built-in resources, documents) or on the process (codecs, cache of forms) is
+shared; a cluster of its own has its store, its custom resources, its identities and its settings. There is no task,
+thread or timer for a cluster: reading is synchronous, and a watch belongs to its connection.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kloster.aio.clock import Clock, SystemClock
+from kloster.apimachinery import Object
+from kloster.apiserver import pipeline
+from kloster.apiserver.authentication.chain import ANONYMOUS
+from kloster.apiserver.forms import FormCache
+from kloster.apiserver.negotiation import Codec
+from kloster.apiserver.ports import Authorizer
+from kloster.apiserver.resources import Resources, built_in
+from kloster.client.transport import Request, Response, User
+from kloster.kinds.catalog import Catalog
+from kloster.stores.api import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What differs from cluster to cluster, beyond its objects.
+
+    service_cidr      where cluster IPs come from; the first address is the kubernetes Service's
+    node_ports        first and last port of NodePort services
+    cluster_domain    the DNS zone of services
+    issuer            the issuer of service account tokens
+    audiences         whom the API server is, for tokens (empty: the issuer)
+    external_address  host:port that clients are told (legacy discovery)
+    """
+
+    service_cidr: str = "10.96.0.0/16"
+    node_ports: tuple[int, int] = (30000, 32767)
+    cluster_domain: str = "cluster.local"
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    audiences: tuple[str, ...] = ()
+    external_address: str = "kubernetes.default.svc:443"
+
+
+class Random(Protocol):
+    """Where UIDs and name suffixes come from; tests give a seeded one."""
+
+    def uid(self) -> str: ...
+
+    def choice(self, count: int) -> int:
+        """A number below `count`."""
+        ...
+
+
+class SystemRandom:
+    """The operating system's randomness."""
+
+    def uid(self) -> str:
+        return str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+
+    def choice(self, count: int) -> int:
+        return secrets.randbelow(count)
+
+
+class TokenIssuer(Protocol):
+    """Signs and checks service account tokens. Keys and claims are the authentication layer's affair."""
+
+    def issue(
+        self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: Object | None
+    ) -> tuple[str, float]:
+        """(token, expiry as seconds since the epoch). `bound` is a boundObjectRef with kind, name and uid."""
+        ...
+
+    def jwks(self) -> bytes:
+        """/openid/v1/jwks."""
+        ...
+
+
+class NodeConnector(Protocol):
+    """Reaches what runs on nodes: logs, exec, attach, port-forward, proxy.
+
+    `pod` and `node` are the objects; `subresource` is log, exec, attach, portforward or proxy.
+    """
+
+    def connect(self, request: Request, subresource: str, pod: Object) -> Awaitable[Response]: ...
+
+    def proxy_node(self, request: Request, path: str, node: Object) -> Awaitable[Response]: ...
+
+
+class OpenAPIDocuments(Protocol):
+    """/openapi/v2 and /openapi/v3 of a cluster."""
+
+    def answer(self, cluster: ServedCluster, request: Request) -> Response:
+        """The answer to a GET of ``/openapi/…``."""
+        ...
+
+
+Identify = Callable[[Request], User]
+"""Who asks (`authentication.chain.Chain`). Raises StatusError 401."""
+
+
+def anonymous(_: Request) -> User:
+    """Knows nobody."""
+    return ANONYMOUS
+
+
+@dataclass(slots=True)
+class Ports:
+    """What a cluster plugs in; None where a deployment has none."""
+
+    tokens: TokenIssuer | None = None
+    nodes: NodeConnector | None = None
+    openapi: OpenAPIDocuments | None = None
+    metrics: Callable[[], bytes] | None = None
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class ServedCluster:
+    """One cluster, ready to answer. Call it with a request."""
+
+    id: str
+    catalog: Catalog
+    store: Store
+    authorizer: Authorizer
+    authenticator: Identify = anonymous
+    settings: Settings = field(default_factory=Settings)
+    ports: Ports = field(default_factory=Ports)
+    codecs: Mapping[str, Codec] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+    random: Random = field(default_factory=SystemRandom)
+    forms: FormCache = field(default_factory=FormCache)
+    resources: Resources = field(init=False)
+    memo: dict[str, Any] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.resources = Resources(built_in(self.catalog))
+
+    def __call__(self, request: Request) -> Response | Awaitable[Response]:
+        return pipeline.handle(self, request)

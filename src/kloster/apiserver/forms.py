@@ -1,0 +1,134 @@
+"""Forms derived from an entry, kept while there is room: decoded objects, other versions, metadata, table rows.
+
+Everything hangs on `Entry.memo`, so a form is found without a lookup, is shared by all clusters that share the
+entry (template layers), and dies with the entry. `FormCache` only bounds the total: it remembers in which order memos were
+made and drops the oldest when a budget of bytes is exceeded. One cache serves all clusters of a process.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import orjson
+
+from kloster.aio.clock import parse_rfc3339
+from kloster.apimachinery import Object
+from kloster.apiserver import storage
+from kloster.apiserver.resources import Served
+from kloster.apiserver.storage import Parts
+from kloster.kinds.cells import duration
+from kloster.stores.api import Entry
+
+# A decoded object takes about five times its JSON.
+_DECODED = 5
+_BASE = 400
+
+
+class Memo:
+    """What has been derived from one entry. `cost` is what the cache accounts for it."""
+
+    __slots__ = ("cost", "metadata", "object", "parts", "rows")
+
+    def __init__(self, cost: int) -> None:
+        self.cost = cost
+        self.object: Object | None = None
+        self.parts: dict[str, Parts] | None = None
+        self.metadata: bytes | None = None
+        self.rows: tuple[str, int, bytes] | None = None
+
+
+class FormCache:
+    """Bounds what all memos together hold. `limit` in bytes, roughly."""
+
+    __slots__ = ("_cost", "_order", "limit")
+
+    def __init__(self, limit: int = 64 << 20) -> None:
+        self.limit = limit
+        self._cost = 0
+        self._order: deque[tuple[Entry, Memo]] = deque()
+
+    def _memo(self, entry: Entry) -> Memo:
+        memo = entry.memo
+        if isinstance(memo, Memo):
+            return memo
+        memo = entry.memo = Memo(_BASE + _DECODED * (len(entry.head) + len(entry.tail)))
+        self._order.append((entry, memo))
+        self._cost += memo.cost
+        while self._cost > self.limit and len(self._order) > 1:
+            oldest, dropped = self._order.popleft()
+            self._cost -= dropped.cost
+            if oldest.memo is dropped:
+                oldest.memo = None
+        return memo
+
+    def object(self, served: Served, entry: Entry) -> Object:
+        """The object in its storage version, complete. Shared: never change it."""
+        memo = self._memo(entry)
+        found = memo.object
+        if found is None:
+            found = memo.object = storage.thaw(served, entry)
+        return found
+
+    def parts(self, served: Served, entry: Entry) -> Parts:
+        """The encoded object in the version of `served`; for most reads just the stored bytes."""
+        if served.direct and entry.version == served.stamp:
+            return Parts(entry.head, entry.tail)
+        memo = self._memo(entry)
+        known = memo.parts
+        if known is None:
+            known = memo.parts = {}
+        found = known.get(served.kind.api_version)
+        if found is None:
+            item = storage.from_storage(served, storage.thaw(served, entry))
+            found = known[served.kind.api_version] = storage.split(served.kind, item)
+        return found
+
+    def document(self, served: Served, entry: Entry, revision: int = 0) -> bytes:
+        """The complete JSON document; `revision` for the last state of something deleted."""
+        if served.direct and entry.version == served.stamp:
+            rv = b"%d" % (revision or entry.revision)
+            return b"".join((served.prefix, entry.head, rv, entry.tail))
+        return storage.item_bytes(entry, served.prefix, self.parts(served, entry), revision)
+
+    def list_item(self, served: Served, entry: Entry) -> bytes:
+        """The object as it stands in a list."""
+        return storage.item_bytes(entry, served.item_prefix, self.parts(served, entry))
+
+    def metadata(self, served: Served, entry: Entry, revision: int = 0) -> bytes:
+        """The metadata object alone, as JSON."""
+        if revision and revision != entry.revision:
+            item = storage.thaw(served, entry, revision)
+            return orjson.dumps(item["metadata"])
+        memo = self._memo(entry)
+        found = memo.metadata
+        if found is None:
+            found = memo.metadata = orjson.dumps(self.object(served, entry)["metadata"])
+        return found
+
+    def cells(self, served: Served, entry: Entry, now: float) -> bytes:
+        """The cells of its table row, as a JSON array. Ages have seconds, so a row holds for the second it was made."""
+        memo = self._memo(entry)
+        second, version = int(now), served.kind.api_version
+        if memo.rows is not None and memo.rows[0] == version and memo.rows[1] == second:
+            return memo.rows[2]
+        row = orjson.dumps(cells(served, self.object(served, entry), now))
+        memo.rows = (version, second, row)
+        return row
+
+
+def cells(served: Served, item: Object, now: float) -> list[Any]:
+    """The table row of an object."""
+    if served.strategy.cells is not None:
+        return served.strategy.cells(item, now)
+    metadata = item["metadata"]
+    row: list[Any] = []
+    for name, *_ in served.kind.columns:
+        if name == "Name":
+            row.append(metadata["name"])
+        elif name in ("Age", "Created At"):
+            created = metadata.get("creationTimestamp") or ""
+            row.append(duration(now - parse_rfc3339(created)) if created and name == "Age" else created)
+        else:
+            row.append("")
+    return row

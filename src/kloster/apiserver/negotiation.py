@@ -1,0 +1,174 @@
+"""Which form an answer takes, and in which form a body came.
+
+A client lists media types in ``Accept`` with weights; the best one that can be made wins. A parameter ``as`` asks
+for another view of the same objects: ``Table`` (what kubectl prints) or ``PartialObjectMetadata`` (metadata alone).
+Upstream checks twice: its router first (is any type offered at all? ``*/*`` counts, ``application/*`` does not),
+its serializer then (does a clause fit with its parameters?); the two have different texts.
+
+`Codec` is the seam for other serializations: JSON is what is stored and needs none; YAML is here; protobuf is
+plugged in.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kloster.apimachinery import errors
+
+if TYPE_CHECKING:
+    from kloster.apimachinery import Object
+    from kloster.apimachinery.schema.model import StructType
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+_META_GROUP = "meta.k8s.io"
+_META_VERSIONS = frozenset({"v1", "v1beta1"})
+VIEWS = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
+
+
+class Codec(Protocol):
+    """A serialization other than JSON.
+
+    media_type   what it is called in Accept and Content-Type
+    stream_type  the same for a watch
+    """
+
+    media_type: str
+    stream_type: str
+
+    def encode(self, value: Object, schema: StructType | None) -> bytes:
+        """One complete object (with kind and apiVersion). `schema` is its type if it is known."""
+        ...
+
+    def frame(self, type: str, value: bytes) -> bytes:
+        """One watch event of an encoded object."""
+        ...
+
+    def decode(self, data: bytes, schema: StructType | None) -> Object:
+        """The object in `data`. Raises StatusError 400 (in upstream's words) if there is none."""
+        ...
+
+
+Codecs = Mapping[str, Codec]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form that was agreed on.
+
+    media    a media type without parameters
+    view     "" for the object itself, otherwise one of `VIEWS`
+    version  of meta.k8s.io, for a view
+    """
+
+    media: str = JSON
+    view: str = ""
+    version: str = "v1"
+
+    @property
+    def plain(self) -> bool:
+        return not self.view and self.media == JSON
+
+
+PLAIN = Form()
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    type: str
+    subtype: str
+    parameters: Mapping[str, str]
+    quality: float
+
+
+@lru_cache(maxsize=1024)
+def parse_accept(header: str) -> tuple[_Clause, ...]:
+    """The clauses of an Accept header, best first."""
+    clauses = []
+    for part in header.split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        type_, _, subtype = media.partition("/")
+        values = dict(pair.split("=", 1) for pair in parameters if "=" in pair)
+        try:
+            quality = float(values.pop("q", "1"))
+        except ValueError:
+            quality = 1.0
+        if type_ == "*" and not subtype:
+            subtype = "*"
+        clauses.append(_Clause(type_, subtype, values, quality))
+    clauses.sort(key=lambda clause: (-clause.quality, clause.type == "*", clause.subtype == "*"))
+    return tuple(clauses)
+
+
+@lru_cache(maxsize=4096)
+def negotiate(accept: str, offered: tuple[str, ...], views: bool = True) -> Form:
+    """The form for an Accept header, from what is `offered`, best first. Raises StatusError 406.
+
+    `views`: the answer exists as Table and PartialObjectMetadata as well.
+    """
+    if not accept:
+        return PLAIN
+    clauses = parse_accept(accept)
+    listed = ", ".join(offered)
+    if not any((c.type, c.subtype) == ("*", "*") or f"{c.type}/{c.subtype}" in offered for c in clauses):
+        error = errors.not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {listed}")
+        error.details = {}
+        raise error
+    for clause in clauses:
+        for media in offered:
+            type_, _, subtype = media.partition("/")
+            if clause.type not in (type_, "*") or clause.subtype not in (subtype, "*"):
+                continue
+            form = _with_view(clause, media, views)
+            if form is not None:
+                return form
+    raise errors.not_acceptable(f"only the following media types are accepted: {listed}")
+
+
+def _with_view(clause: _Clause, media: str, views: bool) -> Form | None:
+    view = clause.parameters.get("as", "")
+    if not view:
+        return Form(media)
+    version = clause.parameters.get("v", "")
+    known = view in VIEWS and clause.parameters.get("g") == _META_GROUP and version in _META_VERSIONS
+    return Form(media, view, version) if views and known else None
+
+
+def body_type(header: str) -> str:
+    """The media type of a body, without parameters. No header means JSON."""
+    return header.partition(";")[0].strip().lower() or JSON
+
+
+def wants_pretty(parameter: str | None, user_agent: str) -> bool:
+    """Whether JSON is indented: asked for, or for people with curl, wget or a browser."""
+    if parameter is not None:
+        return parameter.lower() not in ("0", "false", "")
+    return user_agent.startswith(("curl", "Wget", "Mozilla/5.0"))
+
+
+def unsupported_body(media: str, offered: tuple[str, ...]) -> errors.StatusError:
+    """415 for a body in a form that nobody reads."""
+    listed = ", ".join(offered)
+    return errors.unsupported_media_type(
+        f"the body of the request was in an unknown format - accepted media types include: {listed}"
+    )
+
+
+def shape_of(value: Any) -> str:
+    """Go's word for a JSON value, as decoding errors use it."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, list):
+        return "array"
+    return "object" if isinstance(value, dict) else "null"

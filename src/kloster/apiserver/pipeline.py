@@ -1,0 +1,98 @@
+"""The way of a request through the API server, top to bottom.
+
+    which cluster     decided by the listener: each cluster is a `ServedCluster` of its own
+    route             path → what is asked for: resource, verb, namespace, name (`routing`, `resources`)
+    authenticate      certificate, token, or anonymous → user
+    authorize         may this user do this?
+    dispatch          the verb's or the path's handler (`verbs/`, `subresources/`, `endpoints`), which for writes goes
+                      on: decode (`bodies`) → admit (`admission/`) → validate → store, in one transaction
+
+A stage gets the `Call` and returns None to go on, or the answer. Reading an object is synchronous from end to end;
+whoever must wait returns an awaitable instead. Errors of the API are raised as `StatusError` and answered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from kloster.apimachinery import errors
+from kloster.apimachinery.errors import StatusError
+from kloster.apiserver import answers, dispatch, routing
+from kloster.apiserver.authentication import impersonation
+from kloster.apiserver.authorization import messages
+from kloster.apiserver.call import Call
+from kloster.client.transport import Request, Response
+from kloster.stores.api import StoreFailed
+
+if TYPE_CHECKING:
+    from kloster.apiserver.cluster import ServedCluster
+
+log = structlog.get_logger()
+
+Answer = Response | Awaitable[Response]
+Stage = Callable[[Call], Answer | None]
+
+
+def route(call: Call) -> Answer | None:
+    """Finds out what is asked for. Whether it exists is told only to those who may ask (`dispatch`)."""
+    target = call.target = routing.target(call.request)
+    if target.is_resource:
+        call.served = call.cluster.resources.lookup(target.group, target.version, target.resource)
+    return None
+
+
+def authenticate(call: Call) -> Answer | None:
+    """Finds out who asks, and whom they want to act as. A trusted transport has said so already."""
+    request = call.request
+    call.user = request.user or call.cluster.authenticator(request)
+    if impersonation.asked_for(request.headers):
+        try:
+            call.user = impersonation.impersonate(request, call.user, call.cluster.authorizer)
+        except impersonation.WithoutUser as error:
+            return answers.text(call, error.text, 500)
+    return None
+
+
+def authorize(call: Call) -> Answer | None:
+    """Asks the cluster's authorizer. Refusals are worded as upstream's."""
+    verdict = call.cluster.authorizer.authorize(call.user, call.target)
+    if verdict.allowed:
+        return None
+    raise messages.forbidden(call.user, call.target, verdict.reason)
+
+
+STAGES: tuple[Stage, ...] = (route, authenticate, authorize, dispatch.dispatch)
+
+
+def handle(cluster: ServedCluster, request: Request) -> Answer:
+    """Answers one request of one cluster."""
+    call = Call(cluster, request)
+    try:
+        for stage in STAGES:
+            answer = stage(call)
+            if answer is not None:
+                return answer if isinstance(answer, Response) else _wait(call, answer)
+    except Exception as failure:
+        return _failed(call, failure)
+    return answers.not_found_text(call)
+
+
+async def _wait(call: Call, answer: Awaitable[Response]) -> Response:
+    try:
+        return await answer
+    except Exception as failure:
+        return _failed(call, failure)
+
+
+def _failed(call: Call, failure: Exception) -> Response:
+    """The answer to a request that could not be fulfilled. What is not an error of the API is logged, not shown."""
+    if isinstance(failure, StatusError):
+        return answers.error(call, failure)
+    if isinstance(failure, StoreFailed):
+        log.error("write failed", cluster=call.cluster.id, path=call.request.path, error=str(failure))
+        return answers.error(call, errors.unavailable("the server could not store the change; nothing was written"))
+    log.exception("request failed", cluster=call.cluster.id, method=call.request.method, path=call.request.path)
+    return answers.error(call, errors.internal("an unexpected error occurred; the server's log has the details"))

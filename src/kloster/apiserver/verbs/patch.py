@@ -1,0 +1,209 @@
+"""PATCH: JSON, merge, strategic merge, and server-side apply.
+
+A patch is applied to the newest object inside the store's transaction, so that it never fails because somebody else
+was faster; a resourceVersion in the patch is a precondition all the same. What comes out is decoded and checked like a
+body of PUT. Apply creates what is missing.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import yaml
+
+from kloster.aio.clock import rfc3339
+from kloster.apimachinery import Object, apply, errors
+from kloster.apimachinery.errors import StatusError, invalid_value
+from kloster.apimachinery.patches import json_patch, merge, strategic
+from kloster.apimachinery.schema import strict
+from kloster.apimachinery.schema.decode import DecodeError
+from kloster.apiserver import bodies, negotiation, storage, writes
+from kloster.apiserver.bodies import Expected
+from kloster.apiserver.call import Call
+from kloster.apiserver.verbs import create
+from kloster.apiserver.writes import MAIN, Facet, Outcome, WriteOptions
+from kloster.client.transport import Response
+from kloster.stores.api import Operation, View
+
+JSON_PATCH = "application/json-patch+json"
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+_KNOWN = (JSON_PATCH, MERGE, STRATEGIC, APPLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A patch that has been read. `value` is the parsed body, `text` the body where findings are looked for in it,
+    `repeated` are findings that were made in reading."""
+
+    media: str
+    value: Any
+    text: bytes = b""
+    repeated: Sequence[str] = ()
+
+
+async def serve(call: Call) -> Response:
+    return await serve_facet(call, MAIN)
+
+
+async def serve_facet(call: Call, facet: Facet) -> Response:
+    """PATCH of an object through its main resource or a subresource that shows it whole."""
+    served = call.resource
+    media = check_media(call)
+    options = writes.parse(call, "PatchOptions", media == APPLY)
+    call.form()
+    patch = read(call, media)
+    outcome = Outcome()
+
+    def decide(view: View) -> Sequence[Operation]:
+        entry = view.get(storage.key_of(served, call.target.namespace, call.target.name))
+        if entry is None:
+            if media != APPLY or facet is not MAIN:
+                raise storage.missing(served, call.target.name)
+            item = _applied(call, facet, None, patch, options)
+            return writes.decide_create(call, view, item, options, outcome, tracked=True)
+
+        def change(item: Object) -> Object:
+            if media == APPLY:
+                return _applied(call, facet, item, patch, options)
+            return _patched(call, item, patch, options)
+
+        return writes.decide_update(call, view, entry, facet, change, options, outcome, tracked=media == APPLY)
+
+    events = await call.cluster.store.transact(decide)
+    return writes.answer(call, events, outcome, options)
+
+
+def check_media(call: Call) -> str:
+    """The patch's media type. Raises StatusError 415."""
+    media = negotiation.body_type(call.request.headers.get("content-type", ""))
+    if media not in _KNOWN:
+        error = errors.unsupported_media_type("415: Unsupported Media Type")
+        error.details = {}
+        raise error
+    if media == STRATEGIC and not call.resource.kind.builtin:
+        listed = ", ".join(known for known in _KNOWN if known != STRATEGIC)
+        raise errors.unsupported_media_type(
+            f"the body of the request was in an unknown format - accepted media types include: {listed}"
+        )
+    return media
+
+
+def read(call: Call, media: str) -> Patch:
+    """Parses the body. Raises StatusError 400, 413."""
+    body = call.request.body
+    if len(body) > bodies.LIMIT:
+        raise errors.too_large(f"Request entity too large: limit is {bodies.LIMIT}")
+    if media == APPLY:
+        try:
+            value, found = bodies.load_yaml(body)
+        except yaml.YAMLError as error:
+            text = f"error decoding YAML: error converting YAML to JSON: yaml: {bodies.yaml_problem(error)}"
+            raise errors.bad_request(text) from None
+        if not isinstance(value, dict):
+            value = {}
+        return Patch(media, value, repeated=found)
+    prefix = "" if media == STRATEGIC else "error decoding patch: "
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise errors.bad_request(f"{prefix}{bodies.json_problem(body)}") from None
+    if media != JSON_PATCH and not isinstance(value, dict):
+        shape = negotiation.shape_of(value)
+        text = f"json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"{prefix}{text}")
+    return Patch(media, value, b"" if media == JSON_PATCH or not strict.has_duplicates(body) else body)
+
+
+def apply_to(document: Object, patch: Patch, schema: Any) -> Object:
+    """A document after a patch of any kind but apply."""
+    if patch.media == JSON_PATCH:
+        return json_patch.apply(document, patch.value)
+    if patch.media == MERGE:
+        return merge.apply(document, patch.value)
+    return strategic.apply(document, patch.value, schema)
+
+
+def _patched(call: Call, item: Object, patch: Patch, options: WriteOptions) -> Object:
+    """The stored object after the patch, decoded and defaulted again."""
+    served = call.resource
+    before = storage.from_storage(served, item)
+    document = apply_to(before, patch, served.kind.type)
+    item = decode_patched(call, bodies.expect(served.kind), document, patch, options)
+    _check_place(call, item)
+    item = storage.to_storage(served, item)
+    served.strategy.default(item)
+    return item
+
+
+def decode_patched(call: Call, expected: Expected, document: Object, patch: Patch, options: WriteOptions) -> Object:
+    """Decodes a patched document. Raises StatusError 422 in upstream's words."""
+    problem = ""
+    named = (document.get("kind"), document.get("apiVersion"))
+    if named != (expected.kind, expected.api_version):
+        problem = f'no kind "{named[0]}" is registered for version "{named[1]}" in scheme "pkg/runtime/scheme.go:110"'
+    else:
+        try:
+            return bodies.checked(call, expected, document, options.validation, patch.text)
+        except DecodeError as error:
+            problem = error.text
+        except StatusError as error:
+            problem = error.message.partition(": ")[2]
+    raise _undecodable(document, patch, problem)
+
+
+def _undecodable(document: Object, patch: Patch, problem: str) -> StatusError:
+    shown = orjson.dumps(dict(sorted(document.items()))).decode()
+    return errors.invalid("", "", "", [invalid_value("patch", shown, problem)])
+
+
+def _check_place(call: Call, item: Object) -> None:
+    """A patch cannot move or rename an object. Raises StatusError 400."""
+    meta = item["metadata"]
+    if meta.get("name") != call.target.name:
+        create.check_name(call, item)
+    create.place(call, item)
+
+
+def _applied(call: Call, facet: Facet, live: Object | None, patch: Patch, options: WriteOptions) -> Object:
+    """The object after server-side apply, decoded and defaulted, with its managedFields."""
+    served, kind = call.resource, call.resource.kind
+    before = None if live is None else storage.from_storage(served, live)
+    _check_stated(call, patch.value)
+    merged = apply.apply(
+        before,
+        patch.value,
+        kind.type,
+        manager=writes.manager_of(call, options),
+        api_version=kind.api_version,
+        force=options.force,
+        now=rfc3339(call.cluster.clock.now()),
+        subresource=facet.subresource,
+        reset=facet.resets(served),
+        kind=kind.kind,
+    )
+    meta = merged.setdefault("metadata", {})
+    if live is None:
+        meta.setdefault("name", call.target.name)
+    item = bodies.checked(call, bodies.expect(kind), merged, options.validation, repeated=patch.repeated)
+    _check_place(call, item)
+    item = storage.to_storage(served, item)
+    served.strategy.default(item)
+    return item
+
+
+def _check_stated(call: Call, value: Object) -> None:
+    """The name and namespace that an applied object states. Raises StatusError 400."""
+    meta = value.get("metadata")
+    if isinstance(meta, dict) and value.get("kind"):
+        if meta.get("name") and meta["name"] != call.target.name:
+            create.check_name(call, value)
+        namespace = meta.get("namespace")
+        if namespace and call.resource.namespaced and namespace != call.target.namespace:
+            create.place(call, value)

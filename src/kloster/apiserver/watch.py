@@ -1,0 +1,178 @@
+"""The stream of a watch: a cursor in the store's log, read when the store says that there is something.
+
+There is no task and no queue for a watch: the connection that sends it pulls the next chunk, the stream drains its
+subscription and encodes. A reader that is slow simply stays behind in the log; when the log has moved on without
+it, the stream ends and the client lists again. Between events nothing exists but one future and two timer handles.
+
+An object that starts to match the selection is ADDED, one that stops is DELETED with its previous state, and every
+DELETED carries the resourceVersion of the change that caused it.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from kloster.apiserver.selection import Selection
+from kloster.stores.api import Compacted, Entry, Event, Store, Subscription
+
+BOOKMARK_INTERVAL = 60.0
+_BATCH = 200
+
+
+class Frames(Protocol):
+    """Encodes events in one form. A watch in one form has one of these."""
+
+    def event(self, type: str, entry: Entry, revision: int) -> bytes: ...
+
+    def bookmark(self, revision: int, initial_end: bool) -> bytes: ...
+
+
+def change(selected: Selection, event: Event) -> tuple[str, Entry] | None:
+    """What an event means to a watch of `selected`: a type and the state to show; None if it does not concern it."""
+    new, old = event.new, event.old
+    now = new is not None and selected.matches(new)
+    before = old is not None and selected.matches(old)
+    if now and new is not None:
+        return ("MODIFIED" if before else "ADDED"), new
+    if before and old is not None:
+        return "DELETED", old
+    return None
+
+
+class WatchStream:
+    """An asynchronous iterator of chunks, each a batch of events. Close it with `aclose`.
+
+    initial        entries to show as ADDED before anything else
+    after          only changes above this revision are shown
+    mark_initial   a bookmark says where the initial entries end
+    bookmarks      progress is told now and then, and just before the end
+    timeout        seconds until the stream ends
+    valid          asked at every turn: False ends the stream (the resource is served no longer, or in another shape)
+    """
+
+    __slots__ = (
+        "_after",
+        "_bookmarks",
+        "_closed",
+        "_end",
+        "_ended",
+        "_frames",
+        "_initial",
+        "_mark_initial",
+        "_next_bookmark",
+        "_selected",
+        "_subscription",
+        "_valid",
+        "_waiter",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        selected: Selection,
+        frames: Frames,
+        *,
+        initial: Sequence[Entry] = (),
+        after: int,
+        mark_initial: bool = False,
+        bookmarks: bool = False,
+        timeout: float,
+        valid: Callable[[], bool],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._selected = selected
+        self._frames = frames
+        self._initial: Sequence[Entry] | None = initial if initial or mark_initial else None
+        self._after = after
+        self._mark_initial = mark_initial
+        self._bookmarks = bookmarks
+        self._valid = valid
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+        self._ended = False
+        self._subscription: Subscription = store.subscribe(selected.served.id, min(after, store.revision), self._wake)
+        self._end = loop.call_later(timeout, self._time_is_up)
+        self._next_bookmark = loop.call_later(BOOKMARK_INTERVAL, self._bookmark_due) if bookmarks else None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _time_is_up(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def _bookmark_due(self) -> None:
+        self._next_bookmark = None
+        self._wake()
+
+    def __aiter__(self) -> WatchStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._closed:
+            if self._initial is not None:
+                chunk = b"".join(self._show_initial(self._initial))
+                self._initial = None
+                if chunk:
+                    return chunk
+            if not self._valid():
+                break
+            try:
+                events = self._subscription.drain(_BATCH)
+            except Compacted:
+                break
+            chunk = b"".join(self._encode(events))
+            if chunk:
+                return chunk
+            if events:
+                continue
+            if self._ended:
+                await self.aclose()
+                if self._bookmarks:
+                    return self._bookmark()
+                break
+            if self._bookmarks and self._next_bookmark is None:
+                self._next_bookmark = asyncio.get_running_loop().call_later(BOOKMARK_INTERVAL, self._bookmark_due)
+                return self._bookmark()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        await self.aclose()
+        raise StopAsyncIteration
+
+    def _show_initial(self, entries: Sequence[Entry]) -> Iterator[bytes]:
+        for entry in entries:
+            yield self._frames.event("ADDED", entry, entry.revision)
+        if self._mark_initial:
+            yield self._frames.bookmark(self._after, True)
+
+    def _encode(self, events: Sequence[Event]) -> Iterator[bytes]:
+        selected, after = self._selected, self._after
+        for event in events:
+            if event.revision <= after:
+                continue
+            shown = change(selected, event)
+            if shown is not None:
+                yield self._frames.event(shown[0], shown[1], event.revision)
+
+    def _bookmark(self) -> bytes:
+        return self._frames.bookmark(max(self._subscription.progress, self._after), False)
+
+    async def aclose(self) -> None:
+        """Release the subscription and the timers. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._subscription.close()
+        self._end.cancel()
+        if self._next_bookmark is not None:
+            self._next_bookmark.cancel()
+        self._wake()

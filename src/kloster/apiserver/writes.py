@@ -1,0 +1,453 @@
+"""What create, update and patch have in common: parameters, preparation, validation, and the store's operation.
+
+A write is decided inside `Store.transact`, synchronously, against the newest state there is, the writes in flight
+included. So what is read, checked and allocated there cannot be overtaken: a patch never has to be tried again, and
+two writers cannot take the same name, address or precondition.
+
+The order follows upstream, because it decides which of several errors is told: ownership of fields is tracked, then
+admission changes the object, then the kind's strategy prepares and validates it, then admission validates, then
+addresses and the like are allocated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kloster.aio.clock import rfc3339
+from kloster.apimachinery import Object, apply, errors
+from kloster.apimachinery.apply import fieldset
+from kloster.apimachinery.apply.reset import NOTHING, Reset
+from kloster.apimachinery.cloning import clone
+from kloster.apimachinery.errors import FieldError, StatusError, forbidden_field, not_supported, required
+from kloster.apiserver import admission, answers, storage
+from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt
+from kloster.apiserver.call import Call
+from kloster.apiserver.resources import Served
+from kloster.client.transport import Response
+from kloster.kinds import metadata
+from kloster.kinds.metadata import same
+from kloster.stores.api import Entry, Event, Operation, Remove, View
+
+_VALIDATION = ("", "Ignore", "Strict", "Warn")
+_MANAGER_LIMIT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """The parameters of a write. `validation` is Ignore, Warn or Strict; `manager` as it was given."""
+
+    dry_run: bool = False
+    manager: str = ""
+    validation: str = "Warn"
+    force: bool = False
+
+
+def parse(call: Call, kind: str, apply_patch: bool = False) -> WriteOptions:
+    """Reads and checks the parameters. `kind` is CreateOptions, UpdateOptions or PatchOptions. Raises 422."""
+    query = call.request.query
+    if not query and not apply_patch:
+        return _PLAIN
+    dry_run = [value for key, value in query if key == "dryRun"]
+    manager = call.request.param("fieldManager")
+    validation = call.request.param("fieldValidation")
+    force = any(key == "force" for key, _ in query)
+    found: list[FieldError] = []
+    if kind == "PatchOptions":
+        if apply_patch and not manager:
+            found.append(required("fieldManager", "is required for apply patch"))
+        if force and not apply_patch:
+            found.append(forbidden_field("force", "may not be specified for non-apply patch"))
+    found.extend(metadata.validate_field_manager(manager, "fieldManager"))
+    found.extend(check_dry_run(dry_run))
+    if validation not in _VALIDATION:
+        found.append(not_supported("fieldValidation", validation, _VALIDATION))
+    if found:
+        raise errors.invalid("meta.k8s.io", kind, "", found)
+    return WriteOptions(bool(dry_run), manager, validation or "Warn", call.flag("force"))
+
+
+_PLAIN = WriteOptions()
+
+
+def check_dry_run(values: Sequence[str]) -> Iterable[FieldError]:
+    if any(value != "All" for value in values):
+        yield not_supported("dryRun", list(values), ("All",))
+
+
+def manager_of(call: Call, options: WriteOptions) -> str:
+    """The field manager: as given, otherwise the first part of the user agent."""
+    if options.manager:
+        return options.manager
+    agent = call.request.headers.get("user-agent", "").partition("/")[0]
+    return "".join(char for char in agent if char.isprintable())[:_MANAGER_LIMIT]
+
+
+# What is being written: the main resource or a subresource that shows the same object.
+Prepare = Callable[[Served, Object, Object], None]
+Validate = Callable[[Served, Object, Object], Iterable[FieldError]]
+
+
+def _prepare_main(served: Served, new: Object, old: Object) -> None:
+    strategy = served.strategy
+    if strategy.status:
+        _restore(new, old, "status")
+    new["metadata"]["generation"] = old["metadata"].get("generation", 0)
+    strategy.prepare_update(new, old)
+    if strategy.generation and _differs(new, old):
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+    if not new["metadata"].get("generation"):
+        new["metadata"].pop("generation", None)
+
+
+def _validate_main(served: Served, new: Object, old: Object) -> Iterable[FieldError]:
+    yield from served.strategy.validate(new)
+    yield from served.strategy.validate_update(new, old)
+
+
+def _prepare_status(served: Served, new: Object, old: Object) -> None:
+    strategy = served.strategy
+    _keep_generation(new, old)
+    if strategy.prepare_status is not None:
+        strategy.prepare_status(new, old)
+        return
+    for name in (new.keys() | old.keys()) - {"metadata", "status", "apiVersion", "kind"}:
+        _restore(new, old, name)
+
+
+def _keep_generation(new: Object, old: Object) -> None:
+    _restore(new["metadata"], old["metadata"], "generation")
+
+
+def _restore(new: Object, old: Object, name: str) -> None:
+    if name in old:
+        new[name] = old[name]
+    else:
+        new.pop(name, None)
+
+
+def _differs(new: Object, old: Object) -> bool:
+    """Whether anything outside metadata and status has changed."""
+    outside = {"metadata", "status", "apiVersion", "kind"}
+    return any(not same(new.get(name), old.get(name)) for name in (new.keys() | old.keys()) - outside)
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A way to write an object: its main resource, or a subresource that shows the whole object.
+
+    prepare    puts back what this way cannot change
+    validate   the findings on (new, old), beyond those on metadata
+    resets     what the request cannot change, hence never owns
+    """
+
+    subresource: str
+    prepare: Prepare
+    validate: Validate
+    resets: Callable[[Served], Reset] = lambda _: NOTHING
+
+
+_NO_STATUS = Reset(fieldset.from_paths(("f:status",)))
+_NO_SPEC = Reset(fieldset.from_paths(("f:spec",)))
+
+MAIN = Facet("", _prepare_main, _validate_main, lambda served: _NO_STATUS if served.strategy.status else NOTHING)
+STATUS = Facet(
+    "status",
+    _prepare_status,
+    lambda served, new, old: served.strategy.validate_status(new, old),
+    lambda _: _NO_SPEC,
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a decision came to, for the answer.
+
+    item      the object, when nothing was stored (a dry run)
+    entry     the object as it was before, when it stays as it is
+    created   there was none before
+    deleted   the write removed the last finalizer: `item` is the last state
+    """
+
+    item: Object = field(default_factory=dict)
+    entry: Entry | None = None
+    created: bool = False
+    deleted: bool = False
+
+
+# --- creating -----------------------------------------------------------------------------------------------------
+
+
+def decide_create(
+    call: Call, view: View, item: Object, options: WriteOptions, outcome: Outcome, *, tracked: bool = False
+) -> Sequence[Operation]:
+    """Creates `item` (in the storage version, defaulted). `tracked`: its managedFields are complete already."""
+    served, cluster = call.resource, call.cluster
+    meta = item["metadata"]
+    if meta.pop("resourceVersion", None):
+        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    _dedup_owners(call, meta)
+    if not tracked:
+        track(call, None, item, manager_of(call, options), served, MAIN)
+    attempt = Attempt(
+        cluster=cluster,
+        view=view,
+        user=call.user,
+        served=served,
+        operation=CREATE,
+        namespace=meta.get("namespace", ""),
+        name=meta.get("name", ""),
+        item=item,
+        dry_run=options.dry_run,
+        warnings=call.warnings,
+    )
+    admission.mutate(attempt)
+    meta = item["metadata"]
+    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        meta.pop(name, None)
+    meta["uid"] = cluster.random.uid()
+    meta["creationTimestamp"] = rfc3339(cluster.clock.now())
+    if meta.get("generateName") and not meta.get("name"):
+        meta["name"] = _free_name(call, view, meta)
+    if served.strategy.generation:
+        meta["generation"] = 1
+    served.strategy.prepare_create(item)
+    _refuse(served, meta.get("name", ""), _create_findings(served, item))
+    attempt.name = meta["name"]
+    admission.validate(attempt)
+    key = storage.key_of(served, meta.get("namespace", ""), meta["name"])
+    found = view.get(key)
+    if found is not None:
+        raise _exists(call, served, found)
+    admission.allocate(attempt)
+    outcome.item, outcome.created = item, True
+    return [] if options.dry_run else [storage.put(served, item), *attempt.also]
+
+
+def _create_findings(served: Served, item: Object) -> Iterable[FieldError]:
+    strategy = served.strategy
+    yield from metadata.validate_create(
+        item["metadata"], namespaced=served.namespaced, name=strategy.name, builtin=served.kind.builtin
+    )
+    yield from strategy.validate(item)
+
+
+def _refuse(served: Served, name: str, findings: Iterable[FieldError]) -> None:
+    found = list(findings)
+    if found:
+        raise errors.invalid(served.group, served.kind.kind, name, found)
+
+
+def _exists(call: Call, served: Served, found: Entry) -> StatusError:
+    error = errors.already_exists(served.group, served.plural, found.key.name)
+    if call.cluster.forms.object(served, found)["metadata"].get("deletionTimestamp"):
+        error.message = f"object is being deleted: {error.message}"
+    return error
+
+
+def _free_name(call: Call, view: View, meta: Object) -> str:
+    """A name that is not taken, as upstream tries up to eight."""
+    prefix, served = meta["generateName"], call.resource
+    name = ""
+    for _ in range(8):
+        name = new_name(call, prefix)
+        if view.get(storage.key_of(served, meta.get("namespace", ""), name)) is None:
+            break
+    return name
+
+
+def _dedup_owners(call: Call, meta: Object) -> None:
+    """Owner references that occur twice are dropped, with a warning."""
+    owners = meta.get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return
+    kept: list[Object] = []
+    for owner in owners:
+        if owner in kept:
+            text = (
+                f".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, "
+                f"and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+                f"{owner.get('uid', '')}"
+            )
+            call.warnings.append(text)
+        else:
+            kept.append(owner)
+    meta["ownerReferences"] = kept
+
+
+# --- updating -----------------------------------------------------------------------------------------------------
+
+Change = Callable[[Object], Object]
+"""From the stored object (a fresh copy, in the storage version) to the wanted one, before ownership is tracked."""
+
+
+def decide_update(
+    call: Call,
+    view: View,
+    entry: Entry,
+    facet: Facet,
+    change: Change,
+    options: WriteOptions,
+    outcome: Outcome,
+    *,
+    tracked: bool = False,
+) -> Sequence[Operation]:
+    """Replaces the object of `entry` by what `change` makes of it.
+
+    `tracked`: `change` has settled the managedFields (server-side apply).
+    """
+    served, cluster = call.resource, call.cluster
+    old = cluster.forms.object(served, entry)
+    item = change(storage.thaw(served, entry))
+    meta, old_meta = item["metadata"], old["metadata"]
+    _dedup_owners(call, meta)
+    if not tracked:
+        track(call, old, item, manager_of(call, options), served, facet)
+    attempt = Attempt(
+        cluster=cluster,
+        view=view,
+        user=call.user,
+        served=served,
+        operation=UPDATE,
+        subresource=facet.subresource,
+        namespace=entry.key.namespace,
+        name=entry.key.name,
+        item=item,
+        old=old,
+        dry_run=options.dry_run,
+        warnings=call.warnings,
+    )
+    admission.mutate(attempt)
+    _check_version(served, meta, entry)
+    facet.prepare(served, item, old)
+    _keep_system_fields(meta, old_meta)
+    _refuse(served, entry.key.name, _update_findings(served, facet, item, old))
+    admission.validate(attempt)
+    if _is_finished(meta, old_meta):
+        outcome.item, outcome.deleted = item, True
+        return [] if options.dry_run else [Remove(entry.key), *admission.released(attempt)]
+    _settle_times(item, old)
+    operation = storage.put(served, item)
+    if storage.unchanged(entry, operation):
+        outcome.item, outcome.entry = item, entry
+        return []
+    admission.allocate(attempt)
+    outcome.item = item
+    if options.dry_run:
+        return []
+    return [storage.put(served, item), *attempt.also]
+
+
+def _check_version(served: Served, meta: Object, entry: Entry) -> None:
+    """The resourceVersion of an update must be the current one; some kinds do without."""
+    given = meta.get("resourceVersion", "")
+    if not given or given == "0":
+        if served.strategy.unconditional_update:
+            meta["resourceVersion"] = str(entry.revision)
+            return
+        findings = [
+            FieldError(
+                "FieldValueInvalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update"
+            )
+        ]
+        raise errors.invalid(served.group, served.plural, entry.key.name, findings)
+    if not (given.isascii() and given.isdigit()):
+        raise StatusError(500, "", f"strconv.ParseUint: parsing {errors.shown(given)}: invalid syntax")
+    if int(given) != entry.revision:
+        raise errors.stale(served.group, served.plural, entry.key.name)
+
+
+def _keep_system_fields(meta: Object, old_meta: Object) -> None:
+    """What no update changes: identity and times stay, and a deletion is never taken back."""
+    if not meta.get("uid"):
+        meta["uid"] = old_meta["uid"]
+    meta.pop("selfLink", None)
+    for name in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if old_meta.get(name) is not None:
+            meta[name] = old_meta[name]
+    if old_meta.get("deletionTimestamp") is None:
+        meta.pop("deletionTimestamp", None)
+
+
+def _update_findings(served: Served, facet: Facet, item: Object, old: Object) -> Iterable[FieldError]:
+    builtin = served.kind.builtin
+    found = metadata.validate_update(item["metadata"], old["metadata"], builtin=builtin)
+    yield from found
+    if builtin:
+        yield from found  # strategies check metadata once more; the text is shown once, the causes twice
+    yield from facet.validate(served, item, old)
+
+
+def _is_finished(meta: Object, old_meta: Object) -> bool:
+    """Whether the update removed the last finalizer of an object that waits for nothing else."""
+    if meta.get("finalizers") or not old_meta.get("deletionTimestamp"):
+        return False
+    return not old_meta.get("deletionGracePeriodSeconds")
+
+
+def _settle_times(item: Object, old: Object) -> None:
+    """When nothing but the times in managedFields differs, the old times stay: then nothing is written."""
+    new_fields = item["metadata"].get("managedFields")
+    old_fields = old["metadata"].get("managedFields")
+    if new_fields != old_fields:
+        set_managed(item, apply.keep_times(old_fields, new_fields))
+
+
+# --- ownership and names -------------------------------------------------------------------------------------------
+
+
+def track(call: Call, old: Object | None, new: Object, manager: str, served: Served, facet: Facet) -> None:
+    """Sets the managedFields of `new` as an update by `manager`. Objects are in the storage version."""
+    shown_old, shown_new = old, new
+    if not served.direct:
+        shown_new = storage.from_storage(served, clone(new))
+        shown_old = None if old is None else storage.from_storage(served, clone(old))
+    fields = apply.track_update(
+        shown_old,
+        shown_new,
+        served.kind.type,
+        manager=manager,
+        api_version=served.kind.api_version,
+        now=rfc3339(call.cluster.clock.now()),
+        subresource=facet.subresource,
+        reset=facet.resets(served),
+    )
+    set_managed(new, fields)
+
+
+def set_managed(item: Object, fields: list[Object] | None) -> None:
+    if fields:
+        item["metadata"]["managedFields"] = fields
+    else:
+        item["metadata"].pop("managedFields", None)
+
+
+def new_name(call: Call, prefix: str) -> str:
+    """A generated name: five characters that make no words, as upstream's."""
+    choice = call.cluster.random.choice
+    suffix = "".join(_ALPHABET[choice(len(_ALPHABET))] for _ in range(5))
+    return prefix[: 63 - 5] + suffix
+
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+# --- answering ----------------------------------------------------------------------------------------------------
+
+
+def written(events: Sequence[Event], served: Served, item: Object) -> Entry:
+    """The entry that a transaction wrote for `item`."""
+    for event in events:
+        if event.new is not None and event.key.resource == served.id and event.key.name == item["metadata"]["name"]:
+            return event.new
+    raise LookupError(f"the transaction did not write {served.id} {item['metadata'].get('name')}")
+
+
+def answer(call: Call, events: Sequence[Event], outcome: Outcome, options: WriteOptions) -> Response:
+    """The answer to an update or patch."""
+    status = 201 if outcome.created else 200
+    if outcome.entry is not None:
+        return answers.entry(call, outcome.entry, status)
+    if options.dry_run or outcome.deleted:
+        return answers.item(call, outcome.item, status)
+    return answers.entry(call, written(events, call.resource, outcome.item), status)
