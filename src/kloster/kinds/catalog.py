@@ -280,12 +280,13 @@ class Catalog:
             storage_hash=facts["hashes"].get(path, ""),
             type=type,
             columns=[tuple(column) for column in facts["columns"].get(path, _COLUMNS)],
-            selectable=facts["selectors"].get(path) or _SELECTABLE[resource["scope"]],
+            selectable=facts["selectors"].get(path) or _SELECTABLE,
         )
 
 
 _COLUMNS = (("Name", "string", "name", 0), ("Age", "string", "", 0))
-_SELECTABLE = {"Namespaced": ["metadata.name", "metadata.namespace"], "Cluster": ["metadata.name"]}
+# Most cluster-scoped resources accept metadata.namespace, too.
+_SELECTABLE = ("metadata.name", "metadata.namespace")
 
 
 def _gvk(group: str, version: str, kind: str) -> str:
