@@ -30,8 +30,19 @@ COMMANDS = {
     "version": "Print versions.",
     "completion": "Print the completion script of a shell.",
 }
-for name, text in COMMANDS.items():
-    APP.command(f"kloster.cli.{name}:run", name=name, help=text)
+
+
+def _register(listing: bool) -> None:
+    """Register the commands. Their own texts are in their modules; a listing needs one line of each, and no module."""
+    for name, text in COMMANDS.items():
+        path = f"kloster.cli.{name}:run"
+        if listing:
+            APP.command(path, name=name, help=text)
+        else:
+            APP.command(path, name=name)
+
+
+_register(listing=len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"))
 
 
 def main() -> None:
