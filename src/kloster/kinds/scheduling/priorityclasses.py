@@ -27,8 +27,8 @@ def _validate(priority: Object) -> list[FieldError]:
     name, value = checks.text(priority["metadata"].get("name")), priority.get("value") or 0
     if name.startswith(_SYSTEM_PREFIX):
         if problem := _system_problem(name, value, bool(priority.get("globalDefault"))):
-            text = f"priority class names with '{_SYSTEM_PREFIX}' prefix are reserved for system use only. error: {problem}"
-            found.append(errors.forbidden_field("metadata.name", text))
+            reserved = f"priority class names with '{_SYSTEM_PREFIX}' prefix are reserved for system use only"
+            found.append(errors.forbidden_field("metadata.name", f"{reserved}. error: {problem}"))
     elif value > HIGHEST_OF_USERS:
         text = f"maximum allowed value of a user defined priority is {HIGHEST_OF_USERS}"
         found.append(errors.forbidden_field("value", text))

@@ -1,0 +1,1 @@
+"""Workloads: deployments and what they are made of."""

@@ -1,0 +1,77 @@
+"""What the kinds of apps share: the selector that has to match the template, and rolling updates.
+
+Source: https://kubernetes.io/docs/concepts/workloads/controllers/
+"""
+
+from __future__ import annotations
+
+from kloster.apimachinery import Object, errors
+from kloster.apimachinery.errors import FieldError
+from kloster.kinds import checks, defaulting, podtemplate, selector
+
+UNMATCHED = "`selector` does not match template `labels`"
+
+
+def default_template(workload: Object) -> Object:
+    """Defaults of spec.template; returns spec."""
+    spec = defaulting.struct(workload, "spec")
+    podtemplate.default_pod_template(defaulting.struct(spec, "template"))
+    return spec
+
+
+def validate_selector(spec: Object, noun: str) -> list[FieldError]:
+    """A selector is required and selects something."""
+    chosen = spec.get("selector")
+    if chosen is None:
+        return [errors.required("spec.selector")]
+    found = selector.validate(chosen, "spec.selector")
+    if selector.is_empty(chosen):
+        found.append(errors.invalid_value("spec.selector", chosen, f"empty selector is invalid for {noun}"))
+    return found
+
+
+def validate_match(spec: Object) -> list[FieldError]:
+    """The template's labels must be those that are selected; what an invalid selector selects is not asked."""
+    chosen, labels = spec.get("selector"), template_labels(spec)
+    if chosen is None or selector.is_empty(chosen) or not is_usable(chosen) or selector.matches(chosen, labels):
+        return []
+    return [errors.invalid_value("spec.template.metadata.labels", labels or None, UNMATCHED)]
+
+
+def template_labels(spec: Object) -> dict[str, str]:
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    return dict(sorted(labels.items()))
+
+
+def is_usable(chosen: Object) -> bool:
+    """Whether the selector can be made into a query at all (LabelSelectorAsSelector)."""
+    return not selector.validate(chosen, "")
+
+
+def validate_long_running(spec: Object, noun: str) -> list[FieldError]:
+    """Pods of these kinds are restarted for ever."""
+    pod = (spec.get("template") or {}).get("spec") or {}
+    path = "spec.template.spec"
+    found = checks.supported(f"{path}.restartPolicy", checks.text(pod.get("restartPolicy")), ["Always"])
+    if pod.get("activeDeadlineSeconds") is not None:
+        text = f"activeDeadlineSeconds in {noun} is not Supported"
+        found.append(errors.forbidden_field(f"{path}.activeDeadlineSeconds", text))
+    return found
+
+
+def validate_counts(status: Object, total: str, *parts: str) -> list[FieldError]:
+    """No part exceeds the total of replicas."""
+    whole = status.get(total) or 0
+    return [
+        errors.invalid_value(f"status.{name}", status[name], f"cannot be greater than status.{total}")
+        for name in parts
+        if (status.get(name) or 0) > whole
+    ]
+
+
+def validate_available(status: Object, text: str) -> list[FieldError]:
+    """What is available is ready."""
+    available = status.get("availableReplicas") or 0
+    if available <= (status.get("readyReplicas") or 0):
+        return []
+    return [errors.invalid_value("status.availableReplicas", available, f"cannot be greater than {text}")]

@@ -1,0 +1,1 @@
+"""Autoscalers (the Scale subresource belongs to the kinds that have it)."""

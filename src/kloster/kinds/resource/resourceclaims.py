@@ -1,0 +1,79 @@
+"""ResourceClaims: devices that pods use, and that the scheduler allocates.
+
+Source: https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kloster.apimachinery import Object, errors
+from kloster.apimachinery.errors import FieldError
+from kloster.kinds import cells as table
+from kloster.kinds import lifecycle, metadata
+from kloster.kinds.resource import requests
+from kloster.kinds.strategy import Strategy
+
+_MOST_CONSUMERS = 256
+
+
+def _devices(claim: Object) -> Object:
+    return (claim.get("spec") or {}).get("devices") or {}
+
+
+def _default(claim: Object) -> None:
+    requests.default(_devices(claim))
+
+
+def _validate(claim: Object) -> list[FieldError]:
+    return requests.validate("spec.devices", _devices(claim))
+
+
+def _validate_update(new: Object, old: Object) -> list[FieldError]:
+    return [*metadata.immutable(new.get("spec"), old.get("spec"), "spec"), *_validate(new)]
+
+
+def _validate_status(new: Object, old: Object) -> list[FieldError]:
+    status, before = new.get("status") or {}, old.get("status") or {}
+    consumers, allocation = status.get("reservedFor") or [], status.get("allocation")
+    path = "status.reservedFor"
+    found = requests.listed(path, consumers, _MOST_CONSUMERS, _consumer, "uid")
+    if consumers and allocation is None:
+        found.append(errors.forbidden_field(path, "may not be specified when `allocated` is not set"))
+    added = [consumer for consumer in consumers if consumer not in (before.get("reservedFor") or [])]
+    if added and allocation is not None and new["metadata"].get("deletionTimestamp"):
+        text = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
+        found.append(errors.forbidden_field(path, text))
+    if allocation is not None and before.get("allocation") is not None:
+        found.extend(metadata.immutable(allocation, before["allocation"], "status.allocation"))
+    return found
+
+
+def _consumer(path: str, consumer: Object) -> list[FieldError]:
+    return [errors.required(f"{path}.{name}") for name in ("resource", "name", "uid") if not consumer.get(name)]
+
+
+def _cells(claim: Object, now: float) -> list[Any]:
+    status = claim.get("status") or {}
+    states = ["deleted"] if claim["metadata"].get("deletionTimestamp") else []
+    if status.get("allocation") is not None:
+        states.append("allocated")
+        if status.get("reservedFor"):
+            states.append("reserved")
+    elif not states:
+        states.append("pending")
+    return [claim["metadata"]["name"], ",".join(states), table.age(claim, now)]
+
+
+STRATEGY = Strategy(
+    default=_default,
+    prepare_create=lifecycle.clear_status,
+    prepare_update=lifecycle.keep_status,
+    prepare_status=lifecycle.keep_spec_and_metadata,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_status=_validate_status,
+    status=True,
+    returns_deleted=True,
+    cells=_cells,
+)

@@ -1,0 +1,1 @@
+"""Migration of stored objects (storagemigration.k8s.io)."""
