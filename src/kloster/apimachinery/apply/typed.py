@@ -12,7 +12,7 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -22,8 +22,6 @@ from kloster.apimachinery.schema.model import EitherType, Field, Leaf, ListType,
 
 ABSENT: Any = object()
 """Stands for a value that is not there, which null is not."""
-
-_NO_FIELDS: Mapping[str, Field] = {}
 
 
 class ItemError(ValueError):
@@ -62,16 +60,28 @@ class Plan:
 
     __slots__ = ("fields", "nulls", "other")
 
-    def __init__(self, fields: Mapping[str, Field], other: Type, nulls: bool) -> None:
-        self.other = other
+    def __init__(self, type: StructType) -> None:
+        self.other = Leaf.ANY
+        nulls = not type.sorted
         self.fields = {
-            name: ("f:" + name, _known(field.type), nulls and _nullable(field)) for name, field in fields.items()
+            name: ("f:" + name, _known(type, field), nulls and _nullable(field)) for name, field in type.fields.items()
         }
         self.nulls = tuple((name, step) for name, (step, _, nullable) in self.fields.items() if nullable)
 
 
-def _known(type: Type) -> Type:
-    return Leaf.ANY if isinstance(type, EitherType) else type
+_GRANULAR = frozenset({("api/core/v1.PersistentVolumeSpec", "claimRef")})
+"""Fields that are owned field by field though their type is atomic elsewhere."""
+
+
+def _known(struct: StructType, field: Field) -> Type:
+    type = field.type
+    if isinstance(type, EitherType):
+        return Leaf.ANY
+    if isinstance(type, StructType) and (struct.name, field.name) in _GRANULAR:
+        granular = StructType(type.name)
+        granular.fields = type.fields
+        return granular
+    return type
 
 
 def _nullable(field: Field) -> bool:
@@ -88,7 +98,7 @@ _PLAN = "apply"
 def plan(type: StructType) -> Plan:
     found: Plan | None = type.compiled.get(_PLAN)
     if found is None:
-        found = type.compiled[_PLAN] = Plan(type.fields, Leaf.ANY, not type.sorted)
+        found = type.compiled[_PLAN] = Plan(type)
     return found
 
 
@@ -109,9 +119,7 @@ def stepper(type: ListType) -> Callable[[Any], str]:
     """The function from an item of such a list to the step that leads to it. It raises ItemError."""
     if not type.keys:
         return _set_step
-    item = type.item
-    declared = item.fields if isinstance(item, StructType) else _NO_FIELDS
-    keys = [(name, declared[name].default if name in declared else None) for name in sorted(type.keys)]
+    keys = [(name, _key_default(type.item, name)) for name in sorted(type.keys)]
     if len(keys) == 1:
         return _single_key_step(type, keys[0][0], keys[0][1])
 
@@ -123,6 +131,27 @@ def stepper(type: ListType) -> Callable[[Any], str]:
         return key_step(iter(found))
 
     return step
+
+
+_KEY_DEFAULTS = {
+    ("api/core/v1.ContainerPort", "protocol"): "TCP",
+    ("api/core/v1.ServicePort", "protocol"): "TCP",
+    ("api/core/v1.LocalObjectReference", "name"): "",
+}
+_ZERO = {Leaf.STRING: "", Leaf.INT32: 0, Leaf.INT64: 0, Leaf.BOOL: False}
+
+
+def _key_default(item: Type, name: str) -> Any:
+    """What a key is taken to be where an item lacks it: OpenAPI's default, which for fields of built-in types that are
+    always written is their zero value."""
+    if not isinstance(item, StructType) or name not in item.fields:
+        return None
+    field = item.fields[name]
+    if field.default is not None or item.sorted:
+        return field.default
+    if field.omitempty or field.pointer:
+        return _KEY_DEFAULTS.get((item.name, name))
+    return _ZERO.get(field.type) if isinstance(field.type, Leaf) else None
 
 
 def _single_key_step(type: ListType, name: str, default: Any) -> Callable[[Any], str]:
