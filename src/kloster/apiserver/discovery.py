@@ -1,8 +1,8 @@
 """Discovery: which groups, versions and resources there are, in the legacy and the aggregated form.
 
 What is built in is a version's data and encoded once for all its clusters; a cluster with custom resources gets its
-own document, kept until its set of resources changes (`Resources.generation`). The aggregated form has an ETag, so that a
-client that asks again with it gets 304 and no body.
+own document, kept until its set of resources changes (`Resources.generation`). The aggregated form has an ETag, so
+that a client that asks again with it gets 304 and no body.
 
 Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
@@ -10,9 +10,9 @@ Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -28,7 +28,23 @@ if TYPE_CHECKING:
 
 _AGGREGATED = "APIGroupDiscoveryList"
 _GROUP = "apidiscovery.k8s.io"
-_LAST_BETA = "1.33"
+_LAST_BETA = 33
+_PATHS = (
+    "/.well-known/openid-configuration",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/apis/",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openapi/v3/",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+)
 
 
 def serve(call: Call) -> Response:
@@ -61,17 +77,7 @@ def serve(call: Call) -> Response:
 
 def paths(call: Call) -> list[str]:
     """What / lists."""
-    found = [
-        "/.well-known/openid-configuration",
-        "/api",
-        "/api/v1",
-        "/apis",
-        "/apis/",
-        "/healthz",
-        "/livez",
-        "/metrics",
-    ]
-    found += ["/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/readyz", "/version"]
+    found = list(_PATHS)
     for group in _groups(call.cluster):
         name = _name(group)
         if name:
@@ -289,7 +295,7 @@ def _aggregated_version(call: Call) -> str:
         if parameters.get("as") == _AGGREGATED and parameters.get("g") == _GROUP:
             version = parameters.get("v", "")
             minor = int(call.cluster.catalog.minor.partition(".")[2])
-            if version == "v2" or (version == "v2beta1" and minor <= int(_LAST_BETA.partition(".")[2])):
+            if version == "v2" or (version == "v2beta1" and minor <= _LAST_BETA):
                 return version
         elif not parameters.get("as"):
             return ""
@@ -321,10 +327,8 @@ def _document(cluster: ServedCluster, root: str, version: str) -> tuple[bytes, s
 
 @lru_cache(maxsize=64)
 def _shared_document(catalog: Catalog, root: str, version: str) -> tuple[bytes, str]:
-    wanted: Callable[[Any], bool] = (
-        (lambda group: not _name(group)) if root == "api" else (lambda group: bool(_name(group)))
-    )
-    return _encode([group for group in _built_in(catalog) if wanted(group)], version)
+    core = root == "api"
+    return _encode([group for group in _built_in(catalog) if core is not bool(_name(group))], version)
 
 
 def _encode(groups: Sequence[Object], version: str) -> tuple[bytes, str]:

@@ -1,8 +1,8 @@
 """Forms derived from an entry, kept while there is room: decoded objects, other versions, metadata, table rows.
 
 Everything hangs on `Entry.memo`, so a form is found without a lookup, is shared by all clusters that share the
-entry (template layers), and dies with the entry. `FormCache` only bounds the total: it remembers in which order memos were
-made and drops the oldest when a budget of bytes is exceeded. One cache serves all clusters of a process.
+entry (template layers), and dies with the entry. `FormCache` only bounds the total: it remembers in which order memos
+were made and drops the oldest when a budget of bytes is exceeded. One cache serves all clusters of a process.
 """
 
 from __future__ import annotations

@@ -83,12 +83,15 @@ def _prefix(kind: Kind) -> bytes:
 class BuiltIn:
     """A version's built-in resources. `Served` objects are made when first asked for."""
 
-    __slots__ = ("_made", "catalog", "groups")
+    __slots__ = ("_ids", "_made", "catalog", "groups")
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._made: dict[GroupVersionPlural, Served] = {}
         self.groups = frozenset(group for group, _, _ in catalog.kinds)
+        self._ids = {
+            kind.storage_id: key for key, kind in catalog.kinds.items() if kind.storage_version == kind.api_version
+        }
 
     def lookup(self, group: str, version: str, plural: str) -> Served | None:
         key = (group, version, plural)
@@ -100,6 +103,11 @@ class BuiltIn:
             storage = self._storage(kind)
             found = self._made[key] = Served(kind, storage, f"{storage.version}@{self.catalog.minor}")
         return found
+
+    def stored_as(self, resource_id: str) -> Served | None:
+        """The resource whose version is the one that `resource_id` is stored in."""
+        key = self._ids.get(resource_id)
+        return None if key is None else self.lookup(*key)
 
     def _storage(self, kind: Kind) -> Kind:
         if kind.storage_version == kind.api_version:
@@ -137,8 +145,10 @@ class Resources:
 
     def stored_as(self, resource_id: str) -> Served | None:
         """The served form of a storage id that needs no conversion."""
-        group, _, plural = resource_id.rpartition("/")
-        for served in self.of_group(group):
+        found = self.built_in.stored_as(resource_id)
+        if found is not None:
+            return found
+        for served in self._custom.values():
             if served.id == resource_id and served.direct:
                 return served
         return None

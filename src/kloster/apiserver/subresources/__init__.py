@@ -1,4 +1,4 @@
-"""Subresources: one module each, and resources that exist only as questions (reviews). The tables below say who answers.
+"""Subresources: one module each, and resources that exist only as questions (reviews). The tables say who answers.
 
 A handler gets calls whose verb discovery lists for the subresource; everything else is answered here.
 """
