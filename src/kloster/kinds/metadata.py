@@ -20,6 +20,7 @@ ANNOTATIONS_LIMIT = 256 * 1024
 """Bytes of all keys and values of an object's annotations."""
 
 IMMUTABLE = "field is immutable"
+NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
 STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
@@ -86,9 +87,8 @@ def validate_finalizers(finalizers: Sequence[str] | None, path: str) -> list[Fie
 
 def validate_finalizer_names(finalizers: Sequence[str] | None, path: str) -> list[FieldError]:
     """The stricter rule of built-in kinds: a finalizer has a prefix or is a standard one."""
-    text = "name is neither a standard finalizer name nor is it fully qualified"
     return [
-        invalid_value(f"{path}[{index}]", finalizer, text)
+        invalid_value(f"{path}[{index}]", finalizer, NOT_STANDARD)
         for index, finalizer in enumerate(finalizers or ())
         if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS
     ]

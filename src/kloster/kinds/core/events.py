@@ -7,11 +7,13 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.errors import FieldError, invalid_value, required
 from kloster.kinds import cells as table
+from kloster.kinds import checks, names
 from kloster.kinds.strategy import Strategy
 
 CORE, EVENTS = "v1", "events.k8s.io/v1"
@@ -95,6 +97,42 @@ def cells(event: Object, now: float) -> list[Any]:
     ]
 
 
+_LONGEST = {"reportingInstance": 128, "action": 128, "reason": 128, "message": 1024}
+
+
+def validate_common(event: Object, controller_field: str) -> Iterable[FieldError]:
+    """What events of both groups must fulfil. One with a time is of the new style and must say who reports it."""
+    namespace = event["metadata"].get("namespace", "")
+    involved = (event.get("involvedObject") or {}).get("namespace") or ""
+    new_style = bool(event.get("eventTime"))
+    if new_style:
+        matches = bool(involved) or namespace in ("default", "kube-system")
+    else:
+        matches = namespace == involved or (not involved and namespace in ("", "default"))
+    if not matches:
+        yield invalid_value("involvedObject.namespace", involved, "does not match event.namespace")
+    if new_style:
+        yield from _validate_reporter(event, controller_field)
+    yield from checks.complaints("namespace", namespace, names.subdomain(namespace))
+
+
+def _validate_reporter(event: Object, controller_field: str) -> Iterable[FieldError]:
+    controller = event.get("reportingComponent") or ""
+    if not controller:
+        yield required(controller_field)
+    yield from checks.complaints(controller_field, controller, names.qualified_name(controller))
+    for field, limit in _LONGEST.items():
+        value = event.get(field) or ""
+        if not value and field != "message":
+            yield required(field)
+        if len(value.encode()) > limit:
+            yield invalid_value(field, "", f"can have at most {limit} characters")
+
+
+def _validate(event: Object) -> Iterable[FieldError]:
+    return validate_common(event, "reportingComponent")
+
+
 CONVERT = {(CORE, EVENTS): to_events, (EVENTS, CORE): to_core}
 
-STRATEGY = Strategy(name="any", create_on_update=True, cells=cells, fields=FIELDS, convert=CONVERT)
+STRATEGY = Strategy(name="any", validate=_validate, create_on_update=True, cells=cells, fields=FIELDS, convert=CONVERT)

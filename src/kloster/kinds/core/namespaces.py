@@ -12,7 +12,7 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, invalid_value
 from kloster.kinds import cells as table
-from kloster.kinds import defaulting, lifecycle, metadata, names
+from kloster.kinds import checks, defaulting, lifecycle, metadata, names
 from kloster.kinds.strategy import Strategy
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -42,13 +42,11 @@ def _prepare_update(new: Object, old: Object) -> None:
 
 
 def _validate(namespace: Object) -> Iterable[FieldError]:
+    at = "spec.finalizers"
     for finalizer in (namespace.get("spec") or {}).get("finalizers") or ():
-        yield from (invalid_value("spec.finalizers", finalizer, text) for text in names.qualified_name(finalizer))
-        yield from metadata.validate_finalizer_names([finalizer], "spec.finalizers") and [
-            invalid_value(
-                "spec.finalizers", finalizer, "name is neither a standard finalizer name nor is it fully qualified"
-            )
-        ]
+        yield from checks.complaints(at, finalizer, names.qualified_name(finalizer))
+        if metadata.validate_finalizer_names([finalizer], at):
+            yield invalid_value(at, finalizer, metadata.NOT_STANDARD)
 
 
 def _validate_status(new: Object, _old: Object) -> Iterable[FieldError]:

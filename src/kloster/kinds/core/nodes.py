@@ -5,11 +5,14 @@ Source: https://kubernetes.io/docs/concepts/architecture/nodes/
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required, shown
 from kloster.kinds import cells as table
-from kloster.kinds import lifecycle, quantity
+from kloster.kinds import checks, lifecycle, names, quantity, resources
+from kloster.kinds.podspec.scheduling import validate_effect
 from kloster.kinds.strategy import Strategy
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
@@ -36,6 +39,74 @@ def _prepare_create(node: Object) -> None:
 def _prepare_update(new: Object, old: Object) -> None:
     lifecycle.keep_status(new, old)
     (new.get("spec") or {}).pop("configSource", None)
+
+
+def _validate(node: Object) -> Iterable[FieldError]:
+    spec = node.get("spec") or {}
+    yield from _validate_taints(spec.get("taints") or (), "metadata.taints")
+    yield from _validate_resources(node)
+    cidrs = spec.get("podCIDRs") or []
+    for index, cidr in enumerate(cidrs):
+        yield from checks.complaints(f"spec.podCIDRs[{index}]", cidr, names.cidr(cidr))
+    if len(cidrs) > 1:
+        versions = {network.version for network in map(names.parse_cidr, cidrs) if network is not None}
+        if versions != {4, 6} or len(cidrs) > 2:
+            text = "may specify no more than one CIDR for each IP family"
+            yield invalid_value("spec.podCIDRs", cidrs, text)
+
+
+def _validate_taints(taints: Iterable[Object], path: str) -> Iterable[FieldError]:
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(taints):
+        at, key, value = f"{path}[{index}]", taint.get("key") or "", taint.get("value") or ""
+        effect = taint.get("effect") or ""
+        yield from checks.complaints(f"{at}.key", key, names.qualified_name(key))
+        texts = names.label_value(value)
+        if texts:
+            yield invalid_value(f"{at}.value", value, ";".join(texts))
+        if effect:
+            yield from validate_effect(effect, f"{at}.effect")
+        else:
+            yield required(f"{at}.effect")
+        if (key, effect) in seen:
+            internal = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
+            text = f"Duplicate value: {shown(internal)}: taints must be unique by key and effect pair"
+            yield FieldError("FieldValueDuplicate", at, text)
+        seen.add((key, effect))
+
+
+def _validate_resources(node: Object) -> Iterable[FieldError]:
+    for field in ("capacity", "allocatable"):
+        for name, amount in ((node.get("status") or {}).get(field) or {}).items():
+            yield from resources.validate_amount(name, amount, f"status.{field}.{name}")
+
+
+def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
+    yield from _validate_common_update(new, old)
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if (before.get("externalID") or "") != (spec.get("externalID") or ""):
+        yield forbidden_field("spec.externalID", "may not be updated")
+
+
+def _validate_status(new: Object, old: Object) -> Iterable[FieldError]:
+    yield from _validate_resources(new)
+    yield from _validate_common_update(new, old)
+
+
+def _validate_common_update(new: Object, old: Object) -> Iterable[FieldError]:
+    """Addresses are unique; pod CIDRs and provider are assigned once."""
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    seen: set[tuple[str, str]] = set()
+    for index, address in enumerate((new.get("status") or {}).get("addresses") or ()):
+        key = (address.get("type") or "", address.get("address") or "")
+        if key in seen:
+            yield duplicate(f"status.addresses[{index}]", {"Type": key[0], "Address": key[1]})
+        seen.add(key)
+    cidrs = before.get("podCIDRs")
+    if cidrs and cidrs != (spec.get("podCIDRs") or []):
+        yield forbidden_field("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    if before.get("providerID") and before["providerID"] != spec.get("providerID"):
+        yield forbidden_field("spec.providerID", 'node updates may not change providerID except from "" to valid')
 
 
 def _status(node: Object) -> str:
@@ -88,6 +159,9 @@ STRATEGY = Strategy(
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     prepare_status=lifecycle.keep_spec,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_status=_validate_status,
     status=True,
     cells=_cells,
     fields={"spec.unschedulable": lambda node: str(bool((node.get("spec") or {}).get("unschedulable"))).lower()},

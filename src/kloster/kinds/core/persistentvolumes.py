@@ -5,13 +5,19 @@ Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
 from kloster.kinds import cells as table
-from kloster.kinds import defaulting, lifecycle, quantity
+from kloster.kinds import checks, defaulting, differences, lifecycle, metadata, names, quantity, resources
 from kloster.kinds.core.persistentvolumeclaims import BETA_CLASS
+from kloster.kinds.podspec import paths
+from kloster.kinds.podspec.claims import ACCESS_MODES, VOLUME_MODES
 from kloster.kinds.podspec.defaults import default_volume_source
+from kloster.kinds.podspec.scheduling import validate_node_selector
+from kloster.kinds.podspec.sources import validate_csi_driver, validate_source
 from kloster.kinds.strategy import Strategy
 
 
@@ -39,6 +45,167 @@ def _prepare_status(new: Object, old: Object) -> None:
         lifecycle.restore(status, before, "lastPhaseTransitionTime")
 
 
+MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+_SOURCES = (
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+)
+_WITHOUT_MOUNT_OPTIONS = frozenset(
+    {"hostPath", "flocker", "fc", "flexVolume", "portworxVolume", "scaleIO", "local", "storageos", "csi"}
+)
+_PATHS = {"gcePersistentDisk": "persistentDisk"}
+
+
+def _validate(volume: Object) -> Iterable[FieldError]:
+    spec = volume.get("spec") or {}
+    modes = spec.get("accessModes") or ()
+    if not modes:
+        yield required("spec.accessModes")
+    for mode in modes:
+        yield from checks.supported("spec.accessModes", mode, ACCESS_MODES)
+    if "ReadWriteOncePod" in modes and set(modes) & set(ACCESS_MODES) != {"ReadWriteOncePod"}:
+        yield forbidden_field("spec.accessModes", "may not use ReadWriteOncePod with other access modes")
+    yield from _validate_capacity(spec.get("capacity") or {})
+    policy = spec.get("persistentVolumeReclaimPolicy")
+    if policy:
+        yield from checks.supported("spec.persistentVolumeReclaimPolicy", policy, ("Delete", "Recycle", "Retain"))
+    affinity = spec.get("nodeAffinity")
+    if affinity is not None:
+        yield from _validate_node_affinity(affinity)
+    yield from _validate_sources(spec)
+    yield from _validate_classes(spec)
+    annotated = MOUNT_OPTIONS in (volume["metadata"].get("annotations") or {})
+    if annotated and all(spec.get(name) is None for name in _SOURCES if name not in _WITHOUT_MOUNT_OPTIONS):
+        at = f"metadata.annotations.{MOUNT_OPTIONS}"
+        yield forbidden_field(at, "may not specify mount options for this volume type")
+
+
+def _validate_capacity(capacity: Object) -> Iterable[FieldError]:
+    if not capacity:
+        yield required("spec.capacity")
+    if set(capacity) != {"storage"}:
+        yield not_supported("spec.capacity", capacity or None, ("storage",))
+    for name, amount in capacity.items():
+        at = f"spec.capacity[{name}]"
+        value = quantity.parse(amount).value
+        if value < 0:
+            yield invalid_value(at, value, "must be a valid resource quantity")
+        yield from resources.positive(amount, at)
+
+
+def _validate_node_affinity(affinity: Object) -> Iterable[FieldError]:
+    if affinity.get("required") is None:
+        yield required("spec.nodeAffinity.required", "must specify required node constraints")
+    else:
+        yield from validate_node_selector(affinity["required"], "spec.nodeAffinity.required")
+
+
+def _validate_sources(spec: Object) -> Iterable[FieldError]:
+    given = [name for name in _SOURCES if spec.get(name) is not None]
+    if not given:
+        yield required("spec", "must specify a volume type")
+    for position, name in enumerate(given):
+        if position:
+            yield forbidden_field(f"spec.{name}", "may not specify more than 1 volume type")
+        else:
+            yield from _validate_source(name, spec, f"spec.{_PATHS.get(name, name)}")
+    root = ((spec.get("hostPath") or {}).get("path") or "").strip("/") == ""
+    if spec.get("hostPath") is not None and root and spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        text = "may not be 'recycle' for a hostPath mount of '/'"
+        yield forbidden_field("spec.persistentVolumeReclaimPolicy", text)
+
+
+def _validate_source(name: str, spec: Object, path: str) -> Iterable[FieldError]:
+    source = spec[name]
+    if name == "local":
+        if source.get("path"):
+            yield from paths.validate_no_backsteps(source["path"], f"{path}.path")
+        else:
+            yield required(f"{path}.path")
+        if spec.get("nodeAffinity") is None:
+            yield required("spec.nodeAffinity", "Local volume requires node affinity")
+    elif name == "csi":
+        yield from validate_csi_driver(source.get("driver") or "", f"{path}.driver")
+        if not source.get("volumeHandle"):
+            yield required(f"{path}.volumeHandle")
+        for field in ("controllerPublish", "controllerExpand", "nodePublish", "nodeExpand"):
+            if source.get(f"{field}SecretRef") is not None:
+                yield from _validate_secret(source[f"{field}SecretRef"], f"{path}.{field}SecretRef")
+    else:
+        yield from validate_source(name, source, path)
+        secret = source.get("secretRef")
+        if name in ("cinder", "storageos") and secret is not None and not secret.get("namespace"):
+            yield required(f"{path}.secretRef.namespace")
+
+
+def _validate_secret(reference: Object, path: str) -> Iterable[FieldError]:
+    for field, check in (("name", names.subdomain), ("namespace", names.label)):
+        value = reference.get(field) or ""
+        if value:
+            yield from checks.complaints(f"{path}.{field}", value, check(value))
+        else:
+            yield required(f"{path}.{field}")
+
+
+def _validate_classes(spec: Object) -> Iterable[FieldError]:
+    if spec.get("storageClassName"):
+        name = spec["storageClassName"]
+        yield from checks.complaints("spec.storageClassName", name, names.subdomain(name))
+    if spec.get("volumeMode") is not None:
+        yield from checks.supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES)
+    attributes = spec.get("volumeAttributesClassName")
+    if attributes is None:
+        return
+    if attributes:
+        yield from checks.complaints("spec.volumeAttributesClassName", attributes, names.subdomain(attributes))
+    else:
+        yield required("spec.volumeAttributesClassName", "an empty string is disallowed")
+    if spec.get("csi") is None:
+        yield required("spec.csi", "has to be specified when using volumeAttributesClassName")
+
+
+def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
+    """The source is fixed (a secret for expansion may be added), so are mode and, once set, node affinity."""
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    source, source_before = (
+        {name: dict(holder[name]) for name in _SOURCES if holder.get(name) is not None} for holder in (spec, before)
+    )
+    if "csi" in source and "csi" in source_before and source_before["csi"].get("controllerExpandSecretRef") is None:
+        source["csi"].pop("controllerExpandSecretRef", None)
+    if not metadata.same(source, source_before):
+        text = "spec.persistentvolumesource is immutable after creation"
+        difference = differences.diff(source_before, source)
+        yield forbidden_field("spec.persistentvolumesource", f"{text}\n{difference}")
+    yield from metadata.immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+    affinity, affinity_before = spec.get("nodeAffinity"), before.get("nodeAffinity")
+    if affinity_before is not None and not metadata.same(affinity, affinity_before):
+        text = f"{metadata.IMMUTABLE}, except for updating from beta label to GA"
+        yield invalid_value("nodeAffinity", affinity, text)
+    attributes = spec.get("volumeAttributesClassName")
+    if attributes is None and before.get("volumeAttributesClassName") is not None:
+        yield forbidden_field("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden")
+
+
 def _cells(volume: Object, now: float) -> list[Any]:
     meta, spec, status = volume["metadata"], volume.get("spec") or {}, volume.get("status") or {}
     claim = spec.get("claimRef")
@@ -64,6 +231,8 @@ STRATEGY = Strategy(
     prepare_create=_prepare_create,
     prepare_update=lifecycle.keep_status,
     prepare_status=_prepare_status,
+    validate=_validate,
+    validate_update=_validate_update,
     status=True,
     returns_deleted=True,
     cells=_cells,

@@ -53,9 +53,9 @@ def validate_update(new: Object, old: Object) -> Iterable[FieldError]:
         class_name = spec.get("loadBalancerClass")
         if class_name != before.get("loadBalancerClass"):
             yield invalid_value("spec.loadBalancerClass", class_name, "may not change once set")
-    if needs_health_check_port(spec) and needs_health_check_port(before):
-        if spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
-            yield forbidden_field("spec.healthCheckNodePort", "field is immutable")
+    port, port_before = spec.get("healthCheckNodePort"), before.get("healthCheckNodePort")
+    if needs_health_check_port(spec) and needs_health_check_port(before) and port != port_before:
+        yield forbidden_field("spec.healthCheckNodePort", "field is immutable")
 
 
 def validate_status(new: Object, old: Object) -> Iterable[FieldError]:
