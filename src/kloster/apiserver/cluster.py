@@ -18,10 +18,12 @@ from kloster.aio.clock import Clock, SystemClock
 from kloster.apimachinery import Object
 from kloster.apiserver import pipeline
 from kloster.apiserver.authentication.chain import ANONYMOUS
+from kloster.apiserver.custom import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import Codec
 from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.resources import Resources, built_in
+from kloster.apiserver.view import ClusterView
 from kloster.client.transport import Request, Response, User
 from kloster.kinds.catalog import Catalog
 from kloster.stores.api import Store
@@ -135,10 +137,24 @@ class ServedCluster:
     random: Random = field(default_factory=SystemRandom)
     forms: FormCache = field(default_factory=FormCache)
     resources: Resources = field(init=False)
+    view: ClusterView = field(init=False)
     memo: dict[str, Any] = field(init=False, default_factory=dict)
+    _custom: CustomResources | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.resources = Resources(built_in(self.catalog))
+        self.view = ClusterView(self)
+
+    def serve_custom_resources(self, build: Builder) -> None:
+        """From now on serve what CustomResourceDefinitions say, as `build` reads them."""
+        self.close()
+        self._custom = CustomResources(self, build)
+
+    def close(self) -> None:
+        """Let go of the store. The store itself is its owner's to close."""
+        if self._custom is not None:
+            self._custom.close()
+            self._custom = None
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
         return pipeline.handle(self, request)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from kloster.apiserver.selection import Selection
-from kloster.stores.api import Compacted, Entry, Event, Store, Subscription
+from kloster.stores.api import Compacted, Entry, Event, Store, StoreClosed, Subscription
 
 BOOKMARK_INTERVAL = 60.0
 _BATCH = 200
@@ -125,7 +125,7 @@ class WatchStream:
                 break
             try:
                 events = self._subscription.drain(_BATCH)
-            except Compacted:
+            except (Compacted, StoreClosed):
                 break
             chunk = b"".join(self._encode(events))
             if chunk:

@@ -1,0 +1,72 @@
+"""Custom resources: keeps what a cluster serves in step with its CustomResourceDefinitions.
+
+How a definition becomes kinds (schema graph, columns, strategy) is the business of the builder that is plugged in; here
+is only when: for every definition that is there when the cluster is opened, and each time that one is written or
+removed, before the writer gets its answer. Nothing but the changed definition's kinds is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from kloster.apimachinery import Object
+from kloster.apiserver.resources import Served
+from kloster.stores.api import Compacted, StoreClosed, Subscription
+
+if TYPE_CHECKING:
+    from kloster.apiserver.cluster import ServedCluster
+
+log = structlog.get_logger()
+
+DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
+
+Builder = Callable[[Object], Sequence[Served]]
+"""The resources that a CustomResourceDefinition brings: none while it is not established, one for each served version.
+
+All of a definition's `Served` share one `storage` kind; `stamp` tells the generation of its schema, so that objects
+stored before a change are defaulted and pruned anew when they are read.
+"""
+
+
+class CustomResources:
+    """The link between one cluster's definitions and its resources. Lives as long as the cluster is open."""
+
+    __slots__ = ("_build", "_cluster", "_subscription")
+
+    def __init__(self, cluster: ServedCluster, build: Builder) -> None:
+        self._cluster = cluster
+        self._build = build
+        store = cluster.store
+        self._subscription: Subscription = store.subscribe(DEFINITIONS, store.revision, self._wake)
+        for definition in cluster.view.list(DEFINITIONS):
+            self._replace(definition["metadata"]["name"], definition)
+
+    def close(self) -> None:
+        self._subscription.close()
+
+    def _wake(self) -> None:
+        served = self._cluster.resources.stored_as(DEFINITIONS)
+        while served is not None:
+            try:
+                events = self._subscription.drain()
+            except (Compacted, StoreClosed):
+                return
+            if not events:
+                return
+            for event in events:
+                new = None if event.new is None else self._cluster.forms.object(served, event.new)
+                self._replace(event.key.name, new)
+
+    def _replace(self, name: str, definition: Object | None) -> None:
+        found: Sequence[Served] = ()
+        if definition is not None:
+            try:
+                found = self._build(definition)
+            except Exception:
+                log.exception("a custom resource definition cannot be served", cluster=self._cluster.id, name=name)
+        known = self._cluster.resources.custom.get(name, ())
+        if found or known:
+            self._cluster.resources.replace(name, found)
