@@ -1,145 +1,95 @@
-"""A served cluster's objects for parts in the same process: decoded once, shared, without a request.
+"""A served cluster's objects for those who run beside it: the `ObjectView` of `kloster.client.inprocess`.
 
-Implements `client.inprocess.ObjectView`. Objects are decoded when somebody looks at them and kept in the process's
-`FormCache`; nothing is copied per reader. All subscribers of a cluster share one subscription to its store, which
-exists only while there are any.
+Objects are decoded once per version and shared (`forms`). Changes are handed on while they are published, in the order
+of their revisions, so whoever got an answer to a write finds it here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import structlog
 
 from kloster.apimachinery import Object
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.resources import Served
-from kloster.stores.api import Compacted, Entry, Event, Key, StoreClosed, Subscription
+from kloster.stores.api import Compacted, Entry, Key, StoreClosed, Subscription
 
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
-
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 Handler = Callable[[Object | None, Object | None], None]
 
 
-class ClusterView:
-    """Current objects of one cluster. Everything returned is shared: never change it."""
+class LiveView:
+    """Current objects of one cluster, by ``group/plural``."""
 
-    __slots__ = ("_cluster", "_handlers", "_subscription")
+    __slots__ = ("_cluster",)
 
     def __init__(self, cluster: ServedCluster) -> None:
         self._cluster = cluster
-        self._handlers: dict[str, tuple[Handler, ...]] = {}
-        self._subscription: Subscription | None = None
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
-        cluster = self._cluster
-        served = cluster.resources.stored_as(resource)
-        if served is None:
-            return None
-        entry = cluster.store.get(Key(resource, namespace, name))
-        return None if entry is None else cluster.forms.object(served, entry)
+        entry = self._cluster.store.get(Key(resource, namespace, name))
+        return None if entry is None else self.object(entry)
 
     def list(self, resource: str, namespace: str = "") -> Sequence[Object]:
-        cluster = self._cluster
-        if not resource:
-            ids = dict.fromkeys(served.id for served in cluster.resources)
-            return [item for known in ids for item in self.list(known, namespace)]
-        served = cluster.resources.stored_as(resource)
+        served = self._served(resource)
         if served is None:
             return []
-        return [cluster.forms.object(served, entry) for entry in cluster.store.scan(resource, namespace)]
+        forms = self._cluster.forms
+        return [forms.object(served, entry) for entry in self._cluster.store.scan(resource, namespace)]
 
     def subscribe(self, resource: str, handler: Handler) -> Callable[[], None]:
-        if self._subscription is None:
-            store = self._cluster.store
-            self._subscription = store.subscribe("", store.revision, self._wake)
-        self._handlers[resource] = (*self._handlers.get(resource, ()), handler)
+        return _Follower(self, self._cluster, resource, handler).close
 
-        def cancel() -> None:
-            left = tuple(other for other in self._handlers.get(resource, ()) if other is not handler)
-            if left:
-                self._handlers[resource] = left
-            else:
-                self._handlers.pop(resource, None)
-            if not self._handlers and self._subscription is not None:
-                self._subscription.close()
-                self._subscription = None
+    def object(self, entry: Entry) -> Object | None:
+        """The decoded object; None if its resource is served no longer."""
+        served = self._served(entry.key.resource)
+        return None if served is None else self._cluster.forms.object(served, entry)
 
-        return cancel
+    def _served(self, resource: str) -> Served | None:
+        return self._cluster.resources.stored_as(resource)
+
+
+class _Follower:
+    """Hands changes of one resource to one handler."""
+
+    __slots__ = ("_closed", "_cluster", "_handler", "_resource", "_subscription", "_view")
+
+    def __init__(self, view: LiveView, cluster: ServedCluster, resource: str, handler: Handler) -> None:
+        self._view = view
+        self._cluster = cluster
+        self._resource = resource
+        self._handler = handler
+        self._closed = False
+        self._subscription = self._subscribe()
+
+    def _subscribe(self) -> Subscription:
+        store = self._cluster.store
+        return store.subscribe(self._resource, store.revision, self._wake)
+
+    def close(self) -> None:
+        self._closed = True
+        self._subscription.close()
 
     def _wake(self) -> None:
-        """Deliver what was published, before the writer is told that it was."""
-        subscription = self._subscription
-        while subscription is not None:
-            try:
-                events = subscription.drain()
-            except (Compacted, StoreClosed):
-                return
-            if not events:
-                return
-            for event in events:
-                self._deliver(event)
-            subscription = self._subscription
+        try:
+            while not self._closed and (events := self._subscription.drain()):
+                for event in events:
+                    self._hand_on(event.old, event.new)
+        except StoreClosed:
+            self.close()
+        except Compacted:
+            # Cannot happen while every publication wakes us; if it does, be loud and go on from here.
+            log.error("changes were compacted before they were seen", cluster=self._cluster.id, resource=self._resource)
+            self._subscription = self._subscribe()
 
-    def _deliver(self, event: Event) -> None:
-        resource = event.key.resource
-        handlers = (*self._handlers.get(resource, ()), *self._handlers.get("", ()))
-        if not handlers:
+    def _hand_on(self, old: Entry | None, new: Entry | None) -> None:
+        before = None if old is None else self._view.object(old)
+        after = None if new is None else self._view.object(new)
+        if before is None and after is None:
             return
-        served = self._cluster.resources.stored_as(resource)
-        if served is None:
-            return
-        old, new = self._object(served, event.old), self._object(served, event.new)
-        for handler in handlers:
-            try:
-                handler(old, new)
-            except Exception:
-                log.exception("a subscriber failed", cluster=self._cluster.id, resource=resource)
-
-    def _object(self, served: Served, entry: Entry | None) -> Object | None:
-        return None if entry is None else self._cluster.forms.object(served, entry)
-
-
-class ClusterRoles:
-    """Implements `authorization.rbac.RoleView`."""
-
-    RESOURCES = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
-
-    def __init__(self, cluster: ServedCluster) -> None:
-        self._view = cluster.view
-        self._generation = 0
-        self._subscriptions = [
-            cluster.store.subscribe(_rbac(plural), cluster.store.revision, self._changed) for plural in self.RESOURCES
-        ]
-
-    def _changed(self) -> None:
-        self._generation += 1
-        for subscription in self._subscriptions:
-            try:
-                while subscription.drain():
-                    pass
-            except (Compacted, StoreClosed):
-                continue
-
-    @property
-    def generation(self) -> int:
-        return self._generation
-
-    def role(self, namespace: str, name: str) -> Object | None:
-        return self._view.get(_rbac("roles"), namespace, name)
-
-    def cluster_role(self, name: str) -> Object | None:
-        return self._view.get(_rbac("clusterroles"), "", name)
-
-    def role_bindings(self, namespace: str) -> Sequence[Object]:
-        return self._view.list(_rbac("rolebindings"), namespace)
-
-    def cluster_role_bindings(self) -> Sequence[Object]:
-        return self._view.list(_rbac("clusterrolebindings"))
-
-
-def _rbac(plural: str) -> str:
-    return f"rbac.authorization.k8s.io/{plural}"
+        try:
+            self._handler(before, after)
+        except Exception:
+            log.exception("a handler of changes failed", cluster=self._cluster.id, resource=self._resource)
