@@ -23,16 +23,21 @@ Handler = Callable[[Object | None, Object | None], None]
 class LiveView:
     """Current objects of one cluster, by ``group/plural``."""
 
-    __slots__ = ("_cluster",)
+    __slots__ = ("_cluster", "_generation", "_known")
 
     def __init__(self, cluster: ServedCluster) -> None:
         self._cluster = cluster
+        self._generation = -1
+        self._known: dict[str, Served | None] = {}
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
         entry = self._cluster.store.get(Key(resource, namespace, name))
         return None if entry is None else self.object(entry)
 
     def list(self, resource: str, namespace: str = "") -> Sequence[Object]:
+        if not resource:
+            ids = dict.fromkeys(served.id for served in self._cluster.resources if served.direct)
+            return [item for id in ids for item in self.list(id, namespace)]
         served = self._served(resource)
         if served is None:
             return []
@@ -48,7 +53,13 @@ class LiveView:
         return None if served is None else self._cluster.forms.object(served, entry)
 
     def _served(self, resource: str) -> Served | None:
-        return self._cluster.resources.stored_as(resource)
+        resources = self._cluster.resources
+        if resources.generation != self._generation:
+            self._known.clear()
+            self._generation = resources.generation
+        if resource not in self._known:
+            self._known[resource] = resources.stored_as(resource)
+        return self._known[resource]
 
 
 class _Follower:
