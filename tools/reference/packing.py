@@ -20,8 +20,11 @@ from typing import Any
 
 from tools.reference import schemas, supplement
 
+from kloster.apimachinery.schema import build
+
 Types = dict[str, list[list[Any]]]
 _WRAPPERS = re.compile(r"^(?:\*|\[\]|map\[string\])+")
+_EITHER = re.compile(r"\.JSONSchemaPropsOr\w+$")
 _OMITTED = "<omitted>"
 
 
@@ -132,6 +135,7 @@ def pack(minor: str, source: Path, target: Path) -> str:
         *(name for name in types if re.search(r"meta/v1\.|core/v1\.\w+Options$|/v1\.Conversion", name)),
     ]
     names = reachable(types, roots)
+    structs = [name for name in names if name not in build.LEAVES and not _EITHER.search(name)]
     definitions = schemas.definitions(minor)
     facts = read("version.json")
     head = {
@@ -145,7 +149,7 @@ def pack(minor: str, source: Path, target: Path) -> str:
         "hashes": read("storage-version-hashes.json"),
     }
     bootstrap = clean_bootstrap(read("bootstrap-objects.json"))
-    lines = [dumps(head), dumps(discovery), dumps(bootstrap), *type_lines(types, names, definitions)]
+    lines = [dumps(head), dumps(discovery), dumps(bootstrap), *type_lines(types, structs, definitions)]
     size = write(target / f"{minor}.zz", lines)
     texts = [
         f"{name}\t{dumps(schemas.descriptions(definitions[schemas.definition_name(name)]))}"
@@ -153,4 +157,4 @@ def pack(minor: str, source: Path, target: Path) -> str:
         if schemas.definition_name(name) in definitions
     ]
     texts_size = write(target / f"{minor}.descriptions.zz", texts)
-    return f"{minor}: {len(kinds)} kinds, {len(names)} types, {size} bytes; descriptions {texts_size} bytes"
+    return f"{minor}: {len(kinds)} kinds, {len(structs)} structs, {size} bytes; descriptions {texts_size} bytes"
