@@ -135,7 +135,13 @@ def record(server: Server, file: Path) -> None:
 def cleanup(server: Server, scenario: dict[str, Any]) -> None:
     for name in {scenario["name"], *(step["name"] for step in scenario["steps"] if "name" in step)}:
         path = f"{collection(scenario['kind'])}/{name}"
-        server.ask("DELETE", path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
+        for _ in range(50):
+            if server.ask("GET", path, None)[0] == 404:
+                break
+            server.ask("PATCH", path, {"metadata": {"finalizers": None}}, CONTENT_TYPES["merge"])
+            server.ask("DELETE", path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
+        else:
+            raise SystemExit(f"{name} does not go away")
 
 
 def normalized(answers: list[Any]) -> Any:
@@ -152,6 +158,16 @@ def normalized(answers: list[Any]) -> Any:
     return json.loads(text)
 
 
+def make_namespace(server: Server) -> None:
+    """The namespace of an earlier recording may still be on its way out."""
+    for _ in range(60):
+        code, _ = server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        if code == 201:
+            return
+        time.sleep(1)
+    raise SystemExit(f"cannot create namespace {NAMESPACE}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kubeconfig", required=True)
@@ -160,7 +176,7 @@ def main() -> None:
     options = parser.parse_args()
     server = Server(options.kubectl, options.kubeconfig)
     try:
-        server.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        make_namespace(server)
         for file in sorted([*GOLDEN.glob("ownership/*.yaml"), *GOLDEN.glob("patches/*.yaml")]):
             if not options.names or file.stem in options.names:
                 record(server, file)
