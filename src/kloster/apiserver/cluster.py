@@ -23,7 +23,7 @@ from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import Codec
 from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.resources import Resources, built_in
-from kloster.apiserver.view import ClusterView
+from kloster.apiserver.view import LiveView
 from kloster.client.transport import Request, Response, User
 from kloster.kinds.catalog import Catalog
 from kloster.stores.api import Store
@@ -137,13 +137,13 @@ class ServedCluster:
     random: Random = field(default_factory=SystemRandom)
     forms: FormCache = field(default_factory=FormCache)
     resources: Resources = field(init=False)
-    view: ClusterView = field(init=False)
+    view: LiveView = field(init=False)
     memo: dict[str, Any] = field(init=False, default_factory=dict)
     _custom: CustomResources | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.resources = Resources(built_in(self.catalog))
-        self.view = ClusterView(self)
+        self.view = LiveView(self)
 
     def serve_custom_resources(self, build: Builder) -> None:
         """From now on serve what CustomResourceDefinitions say, as `build` reads them."""

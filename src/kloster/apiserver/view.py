@@ -7,13 +7,16 @@ of their revisions, so whoever got an answer to a write finds it here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from kloster.apimachinery import Object
-from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.resources import Served
 from kloster.stores.api import Compacted, Entry, Key, StoreClosed, Subscription
+
+if TYPE_CHECKING:
+    from kloster.apiserver.cluster import ServedCluster
 
 log = structlog.get_logger(__name__)
 
