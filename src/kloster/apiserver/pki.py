@@ -12,7 +12,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -145,8 +147,18 @@ class Authority:
 
 
 def _name(common: str, organizations: Iterable[str]) -> x509.Name:
-    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in organizations]
-    return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    # Kubernetes' user and group names may be longer than the 64 characters of X.520, and Go does not mind.
+    with any_length():
+        parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one, _validate=False) for one in organizations]
+        return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common, _validate=False)])
+
+
+@contextmanager
+def any_length() -> Iterator[None]:
+    """Makes and reads names of any length without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Attribute's length", category=UserWarning)
+        yield
 
 
 def _alternative(name: str) -> x509.GeneralName:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 import uvloop
-from httpworld import HOST, echo, get, serving, talk
+from tests.apiserver.http.httpworld import HOST, echo, get, serving, talk
 
 from kloster.apimachinery import errors
 from kloster.apiserver.http.server import Limits

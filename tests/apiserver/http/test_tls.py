@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from httpworld import HOST, Cluster, client_context, echo, get, serving, talk
+from tests.apiserver.http.httpworld import HOST, Cluster, client_context, echo, get, serving, talk
 
 from kloster.apiserver.http import listeners, tls
 from kloster.apiserver.http.server import Limits

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from kloster.aio.clock import Clock
 from kloster.apimachinery import errors
 from kloster.apiserver.authentication.chain import CREDENTIAL_ID, authenticated
+from kloster.apiserver.pki import any_length
 from kloster.client.transport import Request, User
 
 UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
@@ -55,7 +56,8 @@ class Certificates:
 def _read(der: bytes) -> _Known:
     try:
         certificate = x509.load_der_x509_certificate(der)
-        subject = certificate.subject
+        with any_length():
+            subject = certificate.subject
         names = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         groups = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
         uids = [str(attribute.value) for attribute in subject.get_attributes_for_oid(UID)]
