@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from storeworld import Backend
 
 from kloster.stores.threads import commit_threads
+
+from .storeworld import Backend
 
 
 @pytest.fixture(params=["memory", "sqlite"])

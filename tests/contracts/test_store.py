@@ -6,7 +6,19 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from storeworld import (
+
+from kloster.stores.api import (
+    Compacted,
+    Decision,
+    FutureRevision,
+    Operation,
+    StoreClosed,
+    StoreFailed,
+    View,
+)
+from kloster.stores.broadcast import LogLimits
+
+from .storeworld import (
     PODS,
     SECRETS,
     Backend,
@@ -20,17 +32,6 @@ from storeworld import (
     values,
     writes,
 )
-
-from kloster.stores.api import (
-    Compacted,
-    Decision,
-    FutureRevision,
-    Operation,
-    StoreClosed,
-    StoreFailed,
-    View,
-)
-from kloster.stores.broadcast import LogLimits
 
 
 def no_wake() -> None:

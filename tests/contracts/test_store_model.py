@@ -17,10 +17,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from storeworld import PODS, SECRETS, Backend, Freezable, Gate, key, put, remove
 
 from kloster.stores.api import Compacted, Event, Key, Operation, StoreFailed, Subscription, View
 from kloster.stores.broadcast import LogLimits
+
+from .storeworld import PODS, SECRETS, Backend, Freezable, Gate, key, put, remove
 
 State = dict[Key, str]
 History = list[tuple[int, Key, str | None, str | None]]

@@ -83,6 +83,7 @@ class _Holding:
         try:
             if len(self.needless) >= _PURGE_AT:
                 self._purge(file, newest)
+            file.vacuum(pages=256)  # a step each, while the next batch waits
             file.checkpoint()
         except BaseException:
             self._give_up()
@@ -138,6 +139,7 @@ class _Holding:
                 self._reopen()
             if self._file is not None:
                 self._purge(self._file, newest)
+                self._file.vacuum(pages=8192)
                 self._file.close()
         finally:
             self.release()

@@ -212,14 +212,19 @@ class StoreFile:
         return self._unsaved >= _WAL_LIMIT
 
     def checkpoint(self) -> None:
-        """Carry the WAL over into the file and give back pages that deletions have freed."""
+        """Carry the WAL over into the file, so that it does not grow for ever."""
+        with translated(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._unsaved = 0
+
+    def vacuum(self, pages: int) -> None:
+        """Give back up to `pages` of what deletions have freed, if it is a good part of the file."""
         with translated(self.path):
             free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
             total = self._connection.execute("PRAGMA page_count").fetchone()[0]
             if free > 64 and free * 4 > total:
-                self._connection.execute(f"PRAGMA incremental_vacuum({free})").fetchall()
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._unsaved = 0
+                # A script, because `execute` would take a single step, that is free a single page.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({min(free, pages)})")
 
     def purge(self, tombstones: Mapping[Key, int], newest: int) -> None:
         """Delete tombstone rows that hide nothing, except that of revision `newest`."""
