@@ -303,3 +303,29 @@ def test_custom_resources_are_written_with_sorted_keys() -> None:
     head, tail = encode.split(custom(), value)
     assert head == b'"metadata":{"generation":1,"name":"x","resourceVersion":"'
     assert tail == b'","uid":"u"},"spec":{"list":[],"map":{"a":2,"b":1}}}'
+
+
+def test_what_json_cannot_say_is_read_as_go_reads_it() -> None:
+    value = {"metadata": {"annotations": {"a": "\ud800x", "b": "\ud83d\ude00"}}}
+    assert decode.decode(type_of("Pod"), value).object["metadata"]["annotations"] == {"a": "\ufffdx", "b": "😀"}
+    assert decode.decode(type_of("ControllerRevision"), {"data": 10**30}).object["data"] == 1e30
+
+
+@pytest.mark.parametrize("depth", [300, 5000])
+def test_too_deep(depth: int) -> None:
+    data: Any = {}
+    for _ in range(depth):
+        data = {"a": data}
+    with pytest.raises(decode.DecodeError) as caught:
+        decode.decode(type_of("ControllerRevision"), {"data": data})
+    assert caught.value.text == "json: exceeded max depth"
+
+
+def test_deep_enough() -> None:
+    nested: Any = {"type": "string"}
+    for _ in range(120):
+        nested = {"properties": {"a": nested}}
+    definition = decode.decode(type_of("CustomResourceDefinition"), schema(**nested)).object
+    assert encode.order(type_of("CustomResourceDefinition"), definition)["spec"]["versions"][0]["schema"] == {
+        "openAPIV3Schema": nested
+    }

@@ -18,9 +18,12 @@ document's order, since upstream reports in that order. Wrong types are rare, un
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.schema import findings, leaves
@@ -44,12 +47,31 @@ class Decoded:
 
 def decode(type: StructType, value: Any, *, path: str = "") -> Decoded:
     """Decode `value`; `path` is where it stands, for findings. Raises DecodeError (400) in upstream's words."""
+    value = _representable(type, value)
     unknown: list[bool] = []
     try:
         decoded = struct_decoder(type)(value, unknown)
     except (Mismatch, Malformed):
         raise findings.decode_error(type, value) from None
     return Decoded(decoded, findings.unknown_fields(type, value, path) if unknown else [])
+
+
+def _representable(type: StructType, value: Any) -> Any:
+    """`value` with only what JSON can say again.
+
+    Halves of surrogate pairs become U+FFFD and numbers beyond 64 bits floats, as Go's decoder reads them. What is
+    nested deeper than the encoder goes (254 levels, Go: 10,000) is refused, lest it fail later.
+    """
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        try:
+            text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            value = orjson.loads(text)
+            orjson.dumps(value)
+        except (RecursionError, TypeError, ValueError):
+            raise DecodeError(type, "json: exceeded max depth") from None
+    return value
 
 
 def struct_decoder(type: StructType) -> Decoder:

@@ -39,7 +39,9 @@ def order(type: StructType, object: Object) -> Object:
 def dumps(type: StructType, object: Object) -> bytes:
     """The JSON of an answer."""
     if type.sorted:
-        return text(_head_first(_sorted(object)))
+        names = dict.fromkeys(("apiVersion", "kind", "metadata", *sorted(object)))
+        members = (text(name) + b":" + _sorted_text(object[name]) for name in names if name in object)
+        return b"{" + b",".join(members) + b"}"
     return text(order(type, object))
 
 
@@ -48,35 +50,41 @@ def split(type: StructType, object: Object) -> tuple[bytes, bytes]:
 
     ``{"kind":"K","apiVersion":"V",`` + head + resourceVersion + tail is the whole object.
     """
-    ordered = _sorted(object) if type.sorted else order(type, object)
+    write = _sorted_text if type.sorted else text
+    ordered = dict(object) if type.sorted else order(type, object)
     ordered.pop("kind", None)
     ordered.pop("apiVersion", None)
     metadata: Object = ordered.pop("metadata", None) or {}
-    metadata.pop("resourceVersion", None)
     if type.sorted:
         before = {name: value for name, value in metadata.items() if name < "resourceVersion"}
     else:
         before = {name: metadata[name] for name in _BEFORE_VERSION if name in metadata}
-    after = {name: value for name, value in metadata.items() if name not in before}
+    after = {name: value for name, value in metadata.items() if name not in before and name != "resourceVersion"}
     return (
-        b'"metadata":' + _open(before) + b'"resourceVersion":"',
-        b'"' + _close(after) + _close(ordered),
+        b'"metadata":' + (write(before)[:-1] + b"," if before else b"{") + b'"resourceVersion":"',
+        b'"' + _rest(write, after) + _rest(write, ordered),
     )
 
 
-def _open(object: Object) -> bytes:
-    """An object that goes on."""
-    return text(object)[:-1] + b"," if object else b"{"
-
-
-def _close(object: Object) -> bytes:
+def _rest(write: Callable[[Any], bytes], object: Object) -> bytes:
     """The rest of an object that has begun."""
-    return b"," + text(object)[1:] if object else b"}"
+    return b"," + write(object)[1:] if object else b"}"
 
 
 def text(value: Any) -> bytes:
     """JSON as Go's encoder writes it, in the order of the keys."""
-    data = orjson.dumps(value)
+    return _escaped(orjson.dumps(value))
+
+
+def _sorted_text(value: Any) -> bytes:
+    """JSON as Go's encoder writes maps."""
+    data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    if b".0" in data:  # perhaps a float without a fraction, which Go writes without one
+        data = orjson.dumps(_sorted(value))
+    return _escaped(data)
+
+
+def _escaped(data: bytes) -> bytes:
     if b"<" in data or b">" in data or b"&" in data or b"\xe2\x80" in data:
         data = (
             data.replace(b"<", b"\\u003c")
@@ -95,11 +103,6 @@ def _sorted(value: Any) -> Any:
     if value.__class__ is list:
         return [_sorted(item) for item in value]
     return leaves.plain_number(value) if value.__class__ is float else value
-
-
-def _head_first(object: Object) -> Object:
-    first = {name: object[name] for name in ("apiVersion", "kind", "metadata") if name in object}
-    return first | object
 
 
 def struct_encoder(type: StructType) -> Encoder:
