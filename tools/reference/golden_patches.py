@@ -3,8 +3,10 @@
     python tools/reference/golden_patches.py --kubeconfig FILE [--kubectl kubectl] [NAME...]
 
 A scenario is a YAML file in ``tests/golden/ownership/`` or ``tests/golden/patches/``: a list of steps, each a request.
-What was live before, what was sent and the answer are written beside it as JSON, with uids, times and resource versions made the same in every recording. The tests replay the
-requests against Kloster's functions and compare (tests/apimachinery/apply/test_golden.py and others).
+What was live before, what was sent and the answer are written beside it as JSON, with uids, times and resource versions
+made the same in every recording. The tests replay the requests against Kloster's functions and compare
+(tests/apimachinery/apply/test_golden.py, tests/apimachinery/patches/test_golden.py). ``tests/golden/custom.yaml`` holds
+the custom resource definitions that scenarios use.
 
 Steps: ``do`` is create, update, patch (json), merge, strategic, apply, get or delete; ``body`` the object or patch;
 ``manager`` the field manager; ``force``, ``subresource``, ``validation`` as in the API. An update takes the live object
@@ -168,6 +170,17 @@ def make_namespace(server: Server) -> None:
     raise SystemExit(f"cannot create namespace {NAMESPACE}")
 
 
+def make_definitions(server: Server) -> None:
+    for definition in yaml.safe_load_all((GOLDEN / "custom.yaml").read_text()):
+        server.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        group, names = definition["spec"]["group"], definition["spec"]["names"]
+        version = definition["spec"]["versions"][0]["name"]
+        for _ in range(50):
+            if server.ask("GET", f"/apis/{group}/{version}/{names['plural']}", None)[0] == 200:
+                break
+            time.sleep(0.2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kubeconfig", required=True)
@@ -177,6 +190,7 @@ def main() -> None:
     server = Server(options.kubectl, options.kubeconfig)
     try:
         make_namespace(server)
+        make_definitions(server)
         for file in sorted([*GOLDEN.glob("ownership/*.yaml"), *GOLDEN.glob("patches/*.yaml")]):
             if not options.names or file.stem in options.names:
                 record(server, file)

@@ -22,7 +22,7 @@ from kloster.apimachinery.apply.merge import merge, remove
 from kloster.apimachinery.apply.reset import NOTHING, Reset
 from kloster.apimachinery.apply.typed import ItemError, fieldset_of, validate, with_named_fields
 from kloster.apimachinery.cloning import clone
-from kloster.apimachinery.errors import StatusError, bad_request
+from kloster.apimachinery.errors import StatusError, bad_request, shown
 from kloster.apimachinery.schema.model import Leaf, ListType, MapType, StructType, Type
 
 BEFORE_FIRST_APPLY = "before-first-apply"
@@ -361,7 +361,7 @@ def _conflict_text(conflicts: list[tuple[Identity, tuple[str, ...]]]) -> str:
 
 
 def _named(who: Identity) -> str:
-    text = f'"{who.manager}"'
+    text = shown(who.manager)
     if who.subresource:
         text += f' with subresource "{who.subresource}"'
     return f"{text} using {who.api_version}" if who.operation == UPDATE else text

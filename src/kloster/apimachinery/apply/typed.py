@@ -367,6 +367,7 @@ def _validate_fields(value: dict[str, Any], type: StructType | MapType, path: st
 
 _TEXTS = (Leaf.STRING, Leaf.BYTES)
 _NUMBERS = (Leaf.INT32, Leaf.INT64, Leaf.FLOAT)
+_ANYTHING = (Leaf.FIELDS, Leaf.INT_OR_STRING)  # OpenAPI gives them no type, so that decoding refuses what is wrong
 
 
 def _validate_scalar(value: Any, type: Type, path: str) -> Iterator[str]:
@@ -379,7 +380,7 @@ def _validate_scalar(value: Any, type: Type, path: str) -> Iterator[str]:
     elif type is Leaf.BOOL:
         if not isinstance(value, bool):
             yield _said(path, f"expected boolean, got &{{{golang.shown(value)}}}")
-    elif isinstance(value, dict | list) and type is not Leaf.FIELDS:
+    elif isinstance(value, dict | list) and type not in _ANYTHING:
         yield _said(path, f"expected any scalar, got &{{{golang.shown(value)}}}")
 
 
