@@ -50,10 +50,7 @@ def record(folder: Path) -> None:
             "kinds": {"v1/Thing": "api/core/v1.Thing", "old/v1/Gone": "api/old/v1.Gone"},
             "types": TYPES,
         },
-        "discovery": {
-            "/api": [{"metadata": {}, "versions": [{"version": "v1", "resources": [resource]}]}],
-            "/apis": [],
-        },
+        "discovery": {"/api": [core], "/apis": []},
         "version": {"version": {"gitVersion": "v1.99.0"}, "openapi_v3_paths": [], "readyz": ["[+]ping ok", "", "x"]},
         "printer-columns": {},
         "field-selectors": {},

@@ -81,3 +81,7 @@ def test_custom_resources_report_duplicates_everywhere_and_first() -> None:
 )
 def test_has_duplicates(text: str, expected: bool) -> None:
     assert strict.has_duplicates(text.encode()) is expected
+
+
+def test_broken_text_is_read_as_go_reads_it() -> None:
+    assert strict.has_duplicates(b'{"a\xff":1,"a\xfe":2}')

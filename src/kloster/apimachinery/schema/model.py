@@ -35,14 +35,18 @@ class Leaf(enum.Enum):
 
 
 class ListType:
-    """A list. `kind` is atomic, set or map; `keys` are the map's keys (x-kubernetes-list-map-keys)."""
+    """A list. `kind` is atomic, set or map; `keys` are the map's keys (x-kubernetes-list-map-keys).
 
-    __slots__ = ("item", "keys", "kind")
+    compiled    as of structs: what walkers prepared for this type
+    """
+
+    __slots__ = ("compiled", "item", "keys", "kind")
 
     def __init__(self, item: Type, kind: str = "atomic", keys: tuple[str, ...] = ()) -> None:
         self.item = item
         self.kind = kind
         self.keys = keys
+        self.compiled: dict[str, Any] = {}
 
 
 class MapType:

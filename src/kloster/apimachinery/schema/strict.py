@@ -30,7 +30,7 @@ def findings(type: StructType, data: bytes, unknown: list[str]) -> list[str]:
     """What strict decoding reports about the JSON text `data`; `unknown` is what `decode` found in it."""
     if not has_duplicates(data):
         return list(dict.fromkeys(unknown))[:LIMIT]
-    document = json.loads(data, object_pairs_hook=_Pairs)
+    document = json.loads(data.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
     if type.sorted:
         found = [*_duplicates(document, ""), *unknown]
     else:
@@ -41,7 +41,7 @@ def findings(type: StructType, data: bytes, unknown: list[str]) -> list[str]:
 def has_duplicates(data: bytes) -> bool:
     """Whether an object anywhere in the JSON text `data` has a key twice."""
     try:
-        json.loads(data, object_pairs_hook=_refuse_duplicates)
+        json.loads(data.decode("utf-8", "replace"), object_pairs_hook=_refuse_duplicates)
     except _Duplicate:
         return True
     return False
