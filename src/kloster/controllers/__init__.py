@@ -1,1 +1,115 @@
-"""The built-in controllers: what kube-controller-manager runs, one file each."""
+"""The built-in controllers: what kube-controller-manager runs, one file or folder each.
+
+`TABLE` lists them. Each is switched on and off by the name that kube-controller-manager's ``--controllers`` knows, see
+`select`. A controller belongs here if every cluster needs it for ordinary applications to come up; what needs a cloud,
+a volume driver or a metrics source does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kloster.controllers import (
+    clusterroles,
+    cronjobs,
+    daemonsets,
+    deployments,
+    endpoints,
+    endpointslices,
+    garbagecollection,
+    jobs,
+    namespaces,
+    poddisruptionbudgets,
+    podgc,
+    replicasets,
+    replicationcontrollers,
+    rootcas,
+    serviceaccounts,
+    statefulsets,
+    ttlafterfinished,
+)
+from kloster.runtime.api import Controller
+
+TABLE: tuple[Controller, ...] = (
+    namespaces.CONTROLLER,
+    serviceaccounts.CONTROLLER,
+    rootcas.CONTROLLER,
+    deployments.CONTROLLER,
+    replicasets.CONTROLLER,
+    replicationcontrollers.CONTROLLER,
+    statefulsets.CONTROLLER,
+    daemonsets.CONTROLLER,
+    jobs.CONTROLLER,
+    cronjobs.CONTROLLER,
+    ttlafterfinished.CONTROLLER,
+    endpoints.CONTROLLER,
+    endpointslices.CONTROLLER,
+    poddisruptionbudgets.CONTROLLER,
+    garbagecollection.CONTROLLER,
+    podgc.CONTROLLER,
+    clusterroles.CONTROLLER,
+)
+
+_SUFFIX = "-controller"
+_OLDER_NAMES = {
+    "endpoint": "endpoints-controller",
+    "podgc": "pod-garbage-collector-controller",
+    "garbagecollector": "garbage-collector-controller",
+    "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
+}
+_NOT_RUN_HERE = frozenset(
+    {
+        "serviceaccount-token-controller",
+        "endpointslice-mirroring-controller",
+        "resourcequota-controller",
+        "horizontal-pod-autoscaler-controller",
+        "certificatesigningrequest-signing-controller",
+        "certificatesigningrequest-approving-controller",
+        "certificatesigningrequest-cleaner-controller",
+        "ttl-controller",
+        "bootstrap-signer-controller",
+        "token-cleaner-controller",
+        "node-ipam-controller",
+        "node-lifecycle-controller",
+        "taint-eviction-controller",
+        "persistentvolume-binder-controller",
+        "persistentvolume-attach-detach-controller",
+        "persistentvolume-expander-controller",
+        "persistentvolumeclaim-protection-controller",
+        "persistentvolume-protection-controller",
+        "ephemeral-volume-controller",
+        "resourceclaim-controller",
+        "legacy-serviceaccount-token-cleaner-controller",
+        "validatingadmissionpolicy-status-controller",
+        "volumeattributesclass-protection-controller",
+        "service-cidr-controller",
+    }
+)
+
+
+def select(patterns: Iterable[str]) -> tuple[Controller, ...]:
+    """The controllers that ``--controllers`` with these values would run, in the table's order.
+
+    ``*`` means all, ``NAME`` or ``NAME-controller`` switches one on, with ``-`` in front one off; the first value
+    that names a controller decides. Switching off what upstream has and Kloster does not run is accepted.
+    Raises ValueError, listing the names, for any other name.
+    """
+    everything, chosen = False, dict[str, bool]()
+    known = {controller.name for controller in TABLE}
+    for pattern in patterns:
+        if pattern == "*":
+            everything = True
+            continue
+        wanted = not pattern.startswith("-")
+        name = _canonical(pattern.removeprefix("-"))
+        if name not in known and (wanted or name not in _NOT_RUN_HERE):
+            names = ", ".join(sorted(controller.name for controller in TABLE))
+            raise ValueError(f"there is no controller {pattern.removeprefix('-')!r}; there are: {names}")
+        chosen.setdefault(name, wanted)
+    return tuple(controller for controller in TABLE if chosen.get(controller.name, everything))
+
+
+def _canonical(name: str) -> str:
+    if name in _OLDER_NAMES:
+        return _OLDER_NAMES[name]
+    return name if name.endswith(_SUFFIX) else name + _SUFFIX

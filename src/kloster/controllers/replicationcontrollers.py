@@ -17,4 +17,5 @@ CONTROLLER = Controller(
         Watch(PODS, lookup=ownership.keys_of_claimants(REPLICATION_CONTROLLERS)),
     ),
     reconciler(REPLICATION_CONTROLLERS),
+    component="replication-controller",
 )
