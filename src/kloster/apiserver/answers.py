@@ -14,6 +14,7 @@ import yaml
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
+from kloster.apimachinery.schema import encode
 from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver import negotiation, storage, tables
 from kloster.apiserver.call import Call
@@ -94,6 +95,11 @@ def json_document(
 def value(call: Call, body: Any, status: int = 200, schema: StructType | None = None) -> Response:
     """An object given as a dictionary, complete with kind and apiVersion; in no other view than its own."""
     return json_document(call, orjson.dumps(body), status, call.form(views=False), schema)
+
+
+def typed(call: Call, body: Object, schema: StructType, status: int = 200) -> Response:
+    """An object of a type that is never stored, in its canonical form."""
+    return json_document(call, encode.dumps(schema, body), status, call.form(views=False), schema)
 
 
 def text(call: Call, body: str, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> Response:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from kloster.aio.clock import Clock, SystemClock
 from kloster.apimachinery import Object
 from kloster.apiserver import pipeline
 from kloster.apiserver.authentication.chain import ANONYMOUS
+from kloster.apiserver.authentication.tokens import ServiceAccountTokens
 from kloster.apiserver.custom import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import Codec
@@ -69,20 +70,6 @@ class SystemRandom:
         return secrets.randbelow(count)
 
 
-class TokenIssuer(Protocol):
-    """Signs and checks service account tokens. Keys and claims are the authentication layer's affair."""
-
-    def issue(
-        self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: Object | None
-    ) -> tuple[str, float]:
-        """(token, expiry as seconds since the epoch). `bound` is a boundObjectRef with kind, name and uid."""
-        ...
-
-    def jwks(self) -> bytes:
-        """/openid/v1/jwks."""
-        ...
-
-
 class NodeConnector(Protocol):
     """Reaches what runs on nodes: logs, exec, attach, port-forward, proxy.
 
@@ -115,7 +102,7 @@ def anonymous(_: Request) -> User:
 class Ports:
     """What a cluster plugs in; None where a deployment has none."""
 
-    tokens: TokenIssuer | None = None
+    tokens: ServiceAccountTokens | None = None
     nodes: NodeConnector | None = None
     openapi: OpenAPIDocuments | None = None
     metrics: Callable[[], bytes] | None = None

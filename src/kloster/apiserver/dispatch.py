@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from kloster.apimachinery import errors
-from kloster.apimachinery.errors import StatusError
 from kloster.apiserver import answers, endpoints, subresources
 from kloster.apiserver.call import Call
+from kloster.apiserver.ports import Target
 from kloster.apiserver.verbs import create, delete, deletecollection, get, list, patch, update, watch
 from kloster.client.transport import Response
 
@@ -40,19 +40,27 @@ def dispatch(call: Call) -> Answer:
         return endpoints.serve(call)
     if served is None:
         return _unknown(call)
+    if served.deprecation:
+        call.warnings.append(served.deprecation)
     if target.subresource:
         if bool(target.namespace) is not served.namespaced and served.id != "/namespaces":
             raise errors.path_not_found()
         return subresources.serve(call)
     _check_scope(call)
-    verb = target.verb
-    if verb not in served.kind.verbs or (bool(target.name) is not (verb in _NAMED) and verb not in _ANYWHERE):
-        virtual = subresources.VIRTUAL.get((served.group, served.plural))
-        if virtual is None or verb not in served.kind.verbs:
-            raise errors.method_not_allowed()
-        return virtual(call)
-    virtual = subresources.VIRTUAL.get((served.group, served.plural))
-    return virtual(call) if virtual is not None else VERBS[verb](call)
+    handler = subresources.VIRTUAL.get((served.group, served.plural)) or VERBS.get(target.verb)
+    if handler is None or target.verb not in served.kind.verbs or not _fits(target):
+        raise _no_such_method(target.name, served.kind.verbs)
+    return handler(call)
+
+
+def _no_such_method(name: str, verbs: frozenset[str]) -> errors.StatusError:
+    """405, or 404 below a collection whose objects cannot be addressed at all."""
+    return errors.method_not_allowed() if not name or verbs & _NAMED else errors.path_not_found()
+
+
+def _fits(target: Target) -> bool:
+    """Whether the verb goes with a path that does, or does not, end in a name."""
+    return target.verb in _ANYWHERE or bool(target.name) is (target.verb in _NAMED)
 
 
 def _check_scope(call: Call) -> None:
@@ -69,8 +77,4 @@ def _unknown(call: Call) -> Answer:
     """A resource that is not served: a Status in a known group, plain text elsewhere."""
     if not call.cluster.resources.has_group(call.target.group):
         return answers.not_found_text(call)
-    raise _missing()
-
-
-def _missing() -> StatusError:
-    return errors.path_not_found()
+    raise errors.path_not_found()

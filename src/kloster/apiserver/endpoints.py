@@ -25,7 +25,7 @@ def serve(call: Call) -> Response:
         documents = cluster.ports.openapi
         return answers.not_found_text(call) if documents is None else documents.answer(cluster, call.request)
     if path == "/openid/v1/jwks" and cluster.ports.tokens is not None:
-        return raw_json(call, cluster.ports.tokens.jwks(), "application/jwk-set+json")
+        return raw_json(call, orjson.dumps(cluster.ports.tokens.keys.jwks()), "application/jwk-set+json")
     if path == "/.well-known/openid-configuration" and cluster.ports.tokens is not None:
         return raw_json(call, _openid(call))
     if path == "/metrics" and cluster.ports.metrics is not None:

@@ -12,13 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 
+from kloster.apiserver import deprecations
 from kloster.client.api import Resource
 from kloster.kinds.catalog import Catalog, Kind
 
 GroupVersionPlural = tuple[str, str, str]
+
+
+class ScalePaths(NamedTuple):
+    """Where an object keeps what its Scale shows: paths of field names."""
+
+    replicas: tuple[str, ...] = ("spec", "replicas")
+    status: tuple[str, ...] = ("status", "replicas")
+    selector: tuple[str, ...] = ("spec", "selector")
 
 
 class Served:
@@ -31,10 +41,13 @@ class Served:
     prefix    ``{"kind":"Pod","apiVersion":"v1",``: goes in front of stored bytes
     storage_prefix  the same for the storage version
     item_prefix     the same for items of a list: items of built-in lists carry no kind and apiVersion
+    scale     where /scale finds its numbers
+    deprecation  a warning that goes with every answer
     resource  the same as controllers address it
     """
 
     __slots__ = (
+        "deprecation",
         "direct",
         "group",
         "id",
@@ -45,6 +58,7 @@ class Served:
         "plural",
         "prefix",
         "resource",
+        "scale",
         "stamp",
         "storage",
         "storage_prefix",
@@ -52,10 +66,12 @@ class Served:
         "version",
     )
 
-    def __init__(self, kind: Kind, storage: Kind, stamp: str) -> None:
+    def __init__(self, kind: Kind, storage: Kind, stamp: str, scale: ScalePaths | None = None) -> None:
         self.kind = kind
         self.storage = storage
         self.stamp = stamp
+        self.scale = scale or ScalePaths()
+        self.deprecation = ""
         self.direct = kind is storage
         self.group = kind.group
         self.version = kind.version
@@ -102,6 +118,7 @@ class BuiltIn:
                 return None
             storage = self._storage(kind)
             found = self._made[key] = Served(kind, storage, f"{storage.version}@{self.catalog.minor}")
+            found.deprecation = deprecations.warning(kind, self.catalog.minor)
         return found
 
     def stored_as(self, resource_id: str) -> Served | None:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from kloster.apimachinery import errors
 from kloster.apiserver.call import Call
-from kloster.apiserver.subresources import status
+from kloster.apiserver.reviews import access, components, identity
+from kloster.apiserver.subresources import approval, binding, connect, eviction, finalize, pods, scale, status, token
 from kloster.client.transport import Response
 
 Handler = Callable[[Call], Response | Awaitable[Response]]
@@ -17,10 +18,34 @@ Handler = Callable[[Call], Response | Awaitable[Response]]
 # name, or (storage id, name) where kinds differ
 HANDLERS: Mapping[str | tuple[str, str], Handler] = {
     "status": status.serve,
+    "scale": scale.serve,
+    ("/namespaces", "finalize"): finalize.serve,
+    ("/pods", "binding"): binding.serve,
+    ("/pods", "eviction"): eviction.serve,
+    ("/pods", "ephemeralcontainers"): pods.ephemeralcontainers,
+    ("/pods", "resize"): pods.resize,
+    ("/pods", "log"): connect.pod,
+    ("/pods", "exec"): connect.pod,
+    ("/pods", "attach"): connect.pod,
+    ("/pods", "portforward"): connect.pod,
+    ("/pods", "proxy"): connect.pod,
+    ("/nodes", "proxy"): connect.node,
+    ("/services", "proxy"): connect.service,
+    ("/serviceaccounts", "token"): token.serve,
+    ("certificates.k8s.io/certificatesigningrequests", "approval"): approval.serve,
 }
 
 # (group, plural) of resources without objects
-VIRTUAL: Mapping[tuple[str, str], Handler] = {}
+VIRTUAL: Mapping[tuple[str, str], Handler] = {
+    ("", "bindings"): binding.serve,
+    ("", "componentstatuses"): components.serve,
+    ("authorization.k8s.io", "subjectaccessreviews"): access.subject,
+    ("authorization.k8s.io", "localsubjectaccessreviews"): access.local_subject,
+    ("authorization.k8s.io", "selfsubjectaccessreviews"): access.own,
+    ("authorization.k8s.io", "selfsubjectrulesreviews"): access.rules,
+    ("authentication.k8s.io", "tokenreviews"): identity.token,
+    ("authentication.k8s.io", "selfsubjectreviews"): identity.own,
+}
 
 
 def serve(call: Call) -> Response | Awaitable[Response]:

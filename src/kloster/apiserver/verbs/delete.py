@@ -10,7 +10,7 @@ https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kloster.aio.clock import parse_rfc3339, rfc3339
@@ -65,7 +65,11 @@ async def serve(call: Call) -> Response:
 
 def parse(call: Call) -> DeleteOptions:
     """Options from the body, or from parameters if there is none. Raises StatusError 400, 415, 422 or 500."""
-    given = _from_body(call) if call.request.body else _from_query(call)
+    return checked(_from_body(call) if call.request.body else _from_query(call))
+
+
+def checked(given: Object) -> DeleteOptions:
+    """Options given as an object. Raises StatusError 422."""
     options = DeleteOptions(
         given.get("gracePeriodSeconds"),
         (given.get("preconditions") or {}).get("uid"),
@@ -135,9 +139,10 @@ def _from_query(call: Call) -> Object:
 class Deletion:
     """One deletion on its way from the decision to the answer."""
 
-    def __init__(self, call: Call, options: DeleteOptions) -> None:
+    def __init__(self, call: Call, options: DeleteOptions, amend: Callable[[Object], None] | None = None) -> None:
         self.call = call
         self.options = options
+        self.amend = amend  # a last change of the object, for whoever still sees it
         self.gone = False
         self.entry: Entry | None = None
         self.item: Object = {}
@@ -164,6 +169,8 @@ class Deletion:
         check_preconditions(served, old, options)
         admission.validate(attempt)
         item = storage.thaw(served, entry)
+        if self.amend is not None:
+            self.amend(item)
         if served.id == _NAMESPACES:
             return self._decide_namespace(attempt, entry, item)
         return self._decide(attempt, entry, item)

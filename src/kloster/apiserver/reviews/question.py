@@ -1,0 +1,54 @@
+"""What all questions have in common: reading the body and recording who wrote its spec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kloster.aio.clock import rfc3339
+from kloster.apimachinery import Object, errors
+from kloster.apimachinery.apply import track_update
+from kloster.apimachinery.errors import FieldError
+from kloster.apiserver import answers, bodies, writes
+from kloster.apiserver.call import Call
+from kloster.apiserver.verbs import create
+from kloster.client.transport import Response, User
+
+
+def read(call: Call) -> Object:
+    """The question, with its managedFields. Raises StatusError."""
+    kind = call.resource.kind
+    options = writes.parse(call, "CreateOptions")
+    item = bodies.read(call, bodies.expect(kind), options.validation)
+    create.place(call, item)
+    fields = track_update(
+        None,
+        item,
+        kind.type,
+        manager=writes.manager_of(call, options),
+        api_version=kind.api_version,
+        now=rfc3339(call.cluster.clock.now()),
+    )
+    writes.set_managed(item, fields)
+    return item
+
+
+def answer(call: Call, item: Object) -> Response:
+    return answers.typed(call, item, call.resource.kind.type, 201)
+
+
+def refuse(call: Call, found: Sequence[FieldError]) -> None:
+    """Raises StatusError 422, without a kind, as upstream words it for questions."""
+    if found:
+        raise errors.invalid(call.resource.group, "", "", found)
+
+
+def user_info(user: User) -> Object:
+    """authentication.k8s.io UserInfo."""
+    info: Object = {"username": user.name}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.groups:
+        info["groups"] = list(user.groups)
+    if user.extra:
+        info["extra"] = {name: list(values) for name, values in user.extra.items()}
+    return info

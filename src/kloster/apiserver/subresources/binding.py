@@ -1,0 +1,115 @@
+"""pods/binding (and the older ``bindings``): the scheduler's decision. A pod is given a node once, and for good.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/binding-v1/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kloster.aio.clock import rfc3339
+from kloster.apimachinery import Object, errors
+from kloster.apimachinery.errors import StatusError
+from kloster.apiserver import admission, answers, bodies, storage, writes
+from kloster.apiserver.admission.api import CREATE, Attempt
+from kloster.apiserver.bodies import Expected
+from kloster.apiserver.call import Call
+from kloster.apiserver.verbs import create
+from kloster.client.transport import Response
+from kloster.kinds.core import bindings
+from kloster.stores.api import Key, Operation, View
+
+PODS = "/pods"
+
+
+async def serve(call: Call) -> Response:
+    options = writes.parse(call, "CreateOptions")
+    type_ = call.cluster.catalog.type("", "v1", "Binding")
+    assert type_ is not None
+    binding = bodies.read(call, Expected("", "v1", "Binding", type_), options.validation)
+    create.place(call, binding)
+    name = binding["metadata"].get("name", "")
+    if call.target.name and name != call.target.name:
+        raise errors.bad_request("name in URL does not match name in Binding object")
+    found = list(bindings.STRATEGY.validate(binding))
+    if found:
+        texts = [str(error) for error in found]
+        raise StatusError(500, "", texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+
+    def decide(view: View) -> Sequence[Operation]:
+        return _bind(call, view, binding, options.dry_run)
+
+    await call.cluster.store.transact(decide)
+    return answers.value(call, SUCCESS, 201, call.cluster.catalog.type("", "v1", "Status"))
+
+
+SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def _bind(call: Call, view: View, binding: Object, dry_run: bool) -> Sequence[Operation]:
+    pods = call.cluster.resources.stored_as(PODS)
+    assert pods is not None
+    meta = binding["metadata"]
+    entry = view.get(Key(PODS, meta["namespace"], meta["name"]))
+    if entry is None:
+        raise errors.not_found("", "pods", meta["name"])
+    pod = storage.thaw(pods, entry)
+    attempt = Attempt(
+        cluster=call.cluster,
+        view=view,
+        user=call.user,
+        served=pods,
+        operation=CREATE,
+        subresource="binding",
+        namespace=meta["namespace"],
+        name=meta["name"],
+        item=binding,
+        old=pod,
+        dry_run=dry_run,
+        warnings=call.warnings,
+    )
+    admission.mutate(attempt)
+    admission.validate(attempt)
+    _check(pod, meta)
+    _assign(call, pod, binding)
+    return [] if dry_run else [storage.put(pods, pod)]
+
+
+def _check(pod: Object, meta: Object) -> None:
+    """Raises StatusError 409 unless the pod is waiting for a node."""
+    known, name = pod["metadata"], meta["name"]
+    text = ""
+    if meta.get("uid") and meta["uid"] != known["uid"]:
+        text = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {known['uid']}"
+    elif meta.get("resourceVersion") and meta["resourceVersion"] != known["resourceVersion"]:
+        text = errors.STALE
+    elif known.get("deletionTimestamp"):
+        text = f"pod {name} is being deleted, cannot be assigned to a host"
+    elif pod["spec"].get("nodeName"):
+        text = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
+    elif pod["spec"].get("schedulingGates"):
+        text = f"pod {name} has non-empty .spec.schedulingGates"
+    if text:
+        raise errors.conflict("", "pods/binding", name, text)
+
+
+def _assign(call: Call, pod: Object, binding: Object) -> None:
+    pod["spec"]["nodeName"] = binding["target"]["name"]
+    meta, status = pod["metadata"], pod.setdefault("status", {})
+    for name in ("annotations", "labels"):
+        given = binding["metadata"].get(name)
+        if given:
+            meta[name] = {**(meta.get(name) or {}), **given}
+    set_condition(status, {"type": "PodScheduled", "status": "True"}, rfc3339(call.cluster.clock.now()))
+
+
+def set_condition(status: Object, wanted: Object, now: str) -> None:
+    """Sets a pod's condition; its transition time moves when its status changes."""
+    conditions = status.setdefault("conditions", [])
+    for place, condition in enumerate(conditions):
+        if condition.get("type") == wanted["type"]:
+            changed = condition.get("status") != wanted["status"]
+            at = now if changed else condition.get("lastTransitionTime")
+            conditions[place] = {"lastProbeTime": None, **wanted, "lastTransitionTime": at}
+            return
+    conditions.append({"lastProbeTime": None, **wanted, "lastTransitionTime": now})
