@@ -2,8 +2,10 @@
 
     operations   `apply` and `track_update`: what a write does
     managed      metadata.managedFields: entries, their order and number
+    conflicts    what is refused, and how it is told
     typed        how values of a type divide into paths
-    compare, merge   what changed; merging and removing by paths
+    shape        whether an applied object has the shape of its type
+    compare, merge, empty   what changed; merging and removing by paths; what a create is compared with
     fieldset     sets of paths (FieldsV1)
     reset        what a request cannot change
     lastapplied  the bridge from client-side apply

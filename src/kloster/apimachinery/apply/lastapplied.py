@@ -15,7 +15,8 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.apply import fieldset
 from kloster.apimachinery.apply.compare import compare
 from kloster.apimachinery.apply.fieldset import FieldSet
-from kloster.apimachinery.apply.typed import ItemError, fieldset_of, validate
+from kloster.apimachinery.apply.shape import validate
+from kloster.apimachinery.apply.typed import ItemError, fieldset_of
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.schema.model import Type
 

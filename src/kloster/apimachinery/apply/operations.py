@@ -10,20 +10,19 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/ (KEP-5
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 from kloster.apimachinery import Object
-from kloster.apimachinery.apply import fieldset, lastapplied, managed
+from kloster.apimachinery.apply import conflicts, fieldset, lastapplied, managed
 from kloster.apimachinery.apply.compare import compare
+from kloster.apimachinery.apply.empty import zero
 from kloster.apimachinery.apply.fieldset import FieldSet
 from kloster.apimachinery.apply.managed import APPLY, UPDATE, Entry, Identity, Managers
 from kloster.apimachinery.apply.merge import merge, remove
 from kloster.apimachinery.apply.reset import NOTHING, Reset
-from kloster.apimachinery.apply.typed import ItemError, fieldset_of, validate, with_named_fields
+from kloster.apimachinery.apply.shape import validate
+from kloster.apimachinery.apply.typed import ItemError, fieldset_of, reconciled, with_named_fields
 from kloster.apimachinery.cloning import clone
-from kloster.apimachinery.errors import StatusError, bad_request, shown
-from kloster.apimachinery.schema.model import Leaf, ListType, MapType, StructType, Type
+from kloster.apimachinery.errors import StatusError, bad_request
+from kloster.apimachinery.schema.model import Type
 
 BEFORE_FIRST_APPLY = "before-first-apply"
 
@@ -145,44 +144,6 @@ def _without(managers: Managers, taken: FieldSet, keep: Identity) -> Managers:
     return out
 
 
-@lru_cache(maxsize=1024)
-def zero(type: Type) -> Object:
-    """The empty object of a type, as Go writes it: what a create is compared with. Never change it.
-
-    Fields that are always written stand in it: structs (recursively), null for lists and maps. Hence the owner of
-    ``spec.template.spec.containers[…]`` does not own ``containers``. Custom resources have no such fields.
-    """
-    if not isinstance(type, StructType) or type.sorted:
-        return {}
-    out: Object = {}
-    for name, field in type.fields.items():
-        value = _zero_value(field.type, field.pointer)
-        if isinstance(field.type, StructType) and not field.pointer:
-            if not field.omitzero or value:
-                out[name] = value
-        elif not field.omitempty and not field.omitzero:
-            out[name] = value
-    return out
-
-
-_ZERO: dict[Leaf, Any] = {
-    Leaf.STRING: "",
-    Leaf.INT32: 0,
-    Leaf.INT64: 0,
-    Leaf.FLOAT: 0,
-    Leaf.BOOL: False,
-    Leaf.QUANTITY: "0",
-    Leaf.INT_OR_STRING: 0,
-    Leaf.DURATION: "0s",
-}
-
-
-def _zero_value(type: Type, pointer: bool) -> Any:
-    if pointer or isinstance(type, ListType | MapType):
-        return None
-    return zero(type) if isinstance(type, StructType) else _ZERO.get(type)
-
-
 # --- apply -------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +174,7 @@ def apply(
             managers = managed.decode(live.get("metadata", {}).get("managedFields"))
         except ValueError as error:
             raise StatusError(500, "", f"failed to decode managed fields: {error}") from error
+        managers = {who: entry.owning(reconciled(entry.fields, type)) for who, entry in managers.items()}
     else:
         managers = {}
     _check_schema(patch, type)
@@ -294,7 +256,7 @@ def _applied(
     removed, modified, added = _compare(live, result, type, reset)
     changed = fieldset.union(modified, added)
     if not force:
-        _refuse_conflicts(managers, who, changed, allowed)
+        conflicts.refuse(managers, who, changed, allowed)
     out = _without(managers, fieldset.union(removed, changed), keep=who)
     own = fieldset.difference(stated, _STRIPPED)
     if own:
@@ -327,44 +289,6 @@ def _pruned(merged: Object, type: Type, previous: FieldSet, claims: list[FieldSe
     left = with_named_fields(fieldset_of(pruned, type), type)
     gone = fieldset.intersection(fieldset.difference(before, left), last)
     return remove(merged, gone, type) or {}
-
-
-def _refuse_conflicts(managers: Managers, who: Identity, changed: FieldSet, allowed: FieldSet) -> None:
-    """Raises 409 if the apply changes what other managers own. With `allowed`, conflicts are forgiven all together if
-    they all lie in it; if not, only those outside are told."""
-    conflicts: list[tuple[Identity, tuple[str, ...]]] = []
-    for other in sorted(managers, key=Identity.text):
-        if other != who:
-            hit = fieldset.difference(fieldset.intersection(managers[other].fields, changed), allowed)
-            conflicts.extend((other, path) for path in fieldset.paths(hit))
-    if not conflicts:
-        return
-    causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {_named(other)}", "field": fieldset.shown(path)}
-        for other, path in conflicts
-    ]
-    raise StatusError(409, "Conflict", _conflict_text(conflicts), details={"causes": causes})
-
-
-def _conflict_text(conflicts: list[tuple[Identity, tuple[str, ...]]]) -> str:
-    if len(conflicts) == 1:
-        other, path = conflicts[0]
-        return f"Apply failed with 1 conflict: conflict with {_named(other)}: {fieldset.shown(path)}"
-    lines: list[str] = []
-    seen: Identity | None = None
-    for other, path in conflicts:
-        if other != seen:
-            lines.append(f"conflicts with {_named(other)}:")
-            seen = other
-        lines.append(f"- {fieldset.shown(path)}")
-    return f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
-
-
-def _named(who: Identity) -> str:
-    text = shown(who.manager)
-    if who.subresource:
-        text += f' with subresource "{who.subresource}"'
-    return f"{text} using {who.api_version}" if who.operation == UPDATE else text
 
 
 def _with_managers(result: Object, managers: Managers) -> Object:

@@ -12,12 +12,10 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
-from kloster.apimachinery import golang
-from kloster.apimachinery.apply.fieldset import SELF, FieldSet, key_step, quoted, scalar, shown, value_step
+from kloster.apimachinery.apply.fieldset import SELF, FieldSet, key_step, quoted, scalar, value_step
 from kloster.apimachinery.schema.model import EitherType, Field, Leaf, ListType, MapType, StructType, Type
 
 ABSENT: Any = object()
@@ -114,11 +112,15 @@ def field_type(type: StructType | MapType, name: str) -> Type:
 # --- steps -------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
 def stepper(type: ListType) -> Callable[[Any], str]:
     """The function from an item of such a list to the step that leads to it. It raises ItemError."""
-    if not type.keys:
-        return _set_step
+    found: Callable[[Any], str] | None = type.compiled.get(_PLAN)
+    if found is None:
+        found = type.compiled[_PLAN] = _stepper(type) if type.keys else _set_step
+    return found
+
+
+def _stepper(type: ListType) -> Callable[[Any], str]:
     keys = [(name, _key_default(type.item, name)) for name in sorted(type.keys)]
     if len(keys) == 1:
         return _single_key_step(type, keys[0][0], keys[0][1])
@@ -291,6 +293,22 @@ def with_named_fields(tree: FieldSet, type: Type) -> FieldSet:
     return out
 
 
+def reconciled(tree: FieldSet, type: Type) -> FieldSet:
+    """The set as of a newer schema: what has become owned as a whole since is owned as a whole, not by its parts."""
+    out = tree
+    for step, below in tree.items():
+        if step == SELF or not below:
+            continue
+        inner, _ = _below(step, type)
+        whole_now = is_leaf(inner) and not isinstance(inner, Leaf)
+        settled = {} if whole_now else reconciled(below, inner)
+        if settled is not below:
+            if out is tree:
+                out = dict(tree)
+            out[step] = settled
+    return out
+
+
 def _below(step: str, type: Type) -> tuple[Type, bool]:
     """The type behind a step, and whether the step is a declared field."""
     if step.startswith("f:"):
@@ -303,86 +321,3 @@ def _below(step: str, type: Type) -> tuple[Type, bool]:
     elif step.startswith("k:") and isinstance(type, ListType):
         return type.item, False
     return Leaf.ANY, False
-
-
-# --- validation --------------------------------------------------------------------------------------------------
-
-
-def validate(value: Any, type: Type, path: str = "") -> Iterator[str]:
-    """What is wrong with an applied value, in upstream's words."""
-    type = deduce(type, value)
-    if value is None or type is Leaf.RAW:
-        return
-    if isinstance(type, ListType):
-        if isinstance(value, list):
-            yield from _validate_items(value, type, path)
-        else:
-            yield _said(path, f"expected list, got &{{{golang.shown(value)}}}")
-    elif isinstance(type, StructType | MapType):
-        if isinstance(value, dict):
-            yield from _validate_fields(value, type, path)
-        else:
-            yield _said(path, f"expected map, got &{{{golang.shown(value)}}}")
-    else:
-        yield from _validate_scalar(value, type, path)
-
-
-def _said(path: str, text: str) -> str:
-    return f"{path}: {text}" if path else text
-
-
-def _validate_items(items: list[Any], type: ListType, path: str) -> Iterator[str]:
-    seen = set()
-    for index, item in enumerate(items):
-        if type.kind == "atomic":
-            yield from validate(item, type.item, f"{path}[{index}]")
-            continue
-        try:
-            step = stepper(type)(item)
-        except ItemError as error:
-            yield _said(path, f"element {index}: {error}")
-            return
-        from_step = _shown_step(step)
-        if step in seen:
-            yield _said(path, f"duplicate entries for key {from_step}")
-        seen.add(step)
-        yield from validate(item, type.item, path + from_step)
-
-
-def _validate_fields(value: dict[str, Any], type: StructType | MapType, path: str) -> Iterator[str]:
-    if isinstance(type, MapType):
-        for name in sorted(value):
-            yield from validate(value[name], type.value, f"{path}.{name}")
-        return
-    known = plan(type)
-    closed = bool(known.fields) and not type.open
-    for name in sorted(value):
-        field = known.fields.get(name)
-        if field is None and closed:
-            # Upstream stops at the first one that it meets.
-            yield _said(f"{path}.{name}", "field not declared in schema")
-            return
-        yield from validate(value[name], field[1] if field else known.other, f"{path}.{name}")
-
-
-_TEXTS = (Leaf.STRING, Leaf.BYTES)
-_NUMBERS = (Leaf.INT32, Leaf.INT64, Leaf.FLOAT)
-_ANYTHING = (Leaf.FIELDS, Leaf.INT_OR_STRING)  # OpenAPI gives them no type, so that decoding refuses what is wrong
-
-
-def _validate_scalar(value: Any, type: Type, path: str) -> Iterator[str]:
-    if type in _TEXTS:
-        if not isinstance(value, str):
-            yield _said(path, f"expected string, got &value.valueUnstructured{{Value:{golang.detailed(value)}}}")
-    elif type in _NUMBERS:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield _said(path, f"expected numeric (int or float), got {golang.kind(value)}")
-    elif type is Leaf.BOOL:
-        if not isinstance(value, bool):
-            yield _said(path, f"expected boolean, got &{{{golang.shown(value)}}}")
-    elif isinstance(value, dict | list) and type not in _ANYTHING:
-        yield _said(path, f"expected any scalar, got &{{{golang.shown(value)}}}")
-
-
-def _shown_step(step: str) -> str:
-    return shown((step,))

@@ -1,0 +1,51 @@
+"""The empty object of a type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kloster.apimachinery import Object
+from kloster.apimachinery.schema.model import Leaf, ListType, MapType, StructType, Type
+
+_EMPTY = "apply.empty"
+
+
+def zero(type: Type) -> Object:
+    """The empty object of a type, as Go writes it: what a create is compared with. Never change it.
+
+    Fields that are always written stand in it: structs (recursively), null for lists and maps. Hence the owner of
+    ``spec.template.spec.containers[…]`` does not own ``containers``. Custom resources have no such fields.
+    """
+    if not isinstance(type, StructType) or type.sorted:
+        return {}
+    found: Object | None = type.compiled.get(_EMPTY)
+    if found is not None:
+        return found
+    out: Object = {}
+    for name, field in type.fields.items():
+        value = _zero_value(field.type, field.pointer)
+        if isinstance(field.type, StructType) and not field.pointer:
+            if not field.omitzero or value:
+                out[name] = value
+        elif not field.omitempty and not field.omitzero:
+            out[name] = value
+    type.compiled[_EMPTY] = out
+    return out
+
+
+_ZERO: dict[Leaf, Any] = {
+    Leaf.STRING: "",
+    Leaf.INT32: 0,
+    Leaf.INT64: 0,
+    Leaf.FLOAT: 0,
+    Leaf.BOOL: False,
+    Leaf.QUANTITY: "0",
+    Leaf.INT_OR_STRING: 0,
+    Leaf.DURATION: "0s",
+}
+
+
+def _zero_value(type: Type, pointer: bool) -> Any:
+    if pointer or isinstance(type, ListType | MapType):
+        return None
+    return zero(type) if isinstance(type, StructType) else _ZERO.get(type)
