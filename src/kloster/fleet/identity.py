@@ -9,11 +9,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from kloster.apiserver.http.tls import Material
 from kloster.apiserver.pki import Authority, Pair, key_pem, load_key, new_key
-from kloster.fleet.datadir import read_json, write_json
 
 RENEW_BEFORE = 30 * 86400.0
 
@@ -60,23 +59,18 @@ def renewed(identity: Identity, names: Sequence[str], now: float) -> Identity:
     return Identity(identity.authority, serving, tuple(names), identity.token_keys)
 
 
-def save(path: Path, identity: Identity) -> None:
-    write_json(
-        path,
-        {
-            "authority": [identity.authority.certificate.decode(), identity.authority.key.decode()],
-            "serving": [identity.serving.certificate.decode(), identity.serving.key.decode()],
-            "names": list(identity.names),
-            "tokenKeys": [key.decode() for key in identity.token_keys],
-        },
-    )
+def to_json(identity: Identity) -> dict[str, Any]:
+    """For a file that its owner alone can read."""
+    return {
+        "authority": [identity.authority.certificate.decode(), identity.authority.key.decode()],
+        "serving": [identity.serving.certificate.decode(), identity.serving.key.decode()],
+        "names": list(identity.names),
+        "tokenKeys": [key.decode() for key in identity.token_keys],
+    }
 
 
-def load(path: Path) -> Identity | None:
-    """The saved identity, None if there is none."""
-    data = read_json(path)
-    if data is None:
-        return None
+def from_json(data: dict[str, Any]) -> Identity:
+    """The saved identity. Raises ValueError if a key is damaged."""
     for key in data["tokenKeys"]:
         load_key(key.encode())
     return Identity(

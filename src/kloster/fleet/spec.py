@@ -1,8 +1,8 @@
 """What a VirtualCluster's spec may say.
 
-The tree of keys is that of ``vcluster.yaml``, so that people can bring the file that they have; a few keys are Kloster's
-own (``kubernetesVersion``, ``controllers``). A key is either honoured, or harmless here (how another product would run
-its control plane: accepted with a warning), or refused by name. It is never ignored in silence.
+The tree of keys is that of ``vcluster.yaml``, so that people can bring the file that they have; a few keys are
+Kloster's own (``kubernetesVersion``, ``controllers``). A key is either honoured, or harmless here (how another product
+would run its control plane: accepted with a warning), or refused by name. It is never ignored in silence.
 
 `parse` is the single place where a spec is read; everything else gets a `ClusterSpec`.
 """

@@ -9,8 +9,26 @@ from kloster.syncer.nodes import node_controller
 from kloster.syncer.tokens import token_controller
 from kloster.syncer.translators import TABLE
 
+CROSSING = {
+    "configMaps": "configmaps",
+    "secrets": "secrets",
+    "persistentVolumeClaims": "persistentvolumeclaims",
+    "services": "services",
+    "endpointSlices": "endpointslices",
+    "pods": "pods",
+}
 
-def syncer_controllers(syncer: Syncer) -> list[Controller]:
-    """The controllers of one cluster, those first on whose objects pods depend."""
-    translated = [syncer.controller(translator) for translator in TABLE]
-    return [token_controller(syncer), *translated, event_controller(syncer), node_controller(syncer)]
+
+def syncer_controllers(syncer: Syncer, enabled: frozenset[str]) -> list[Controller]:
+    """The controllers of one cluster, those first on whose objects pods depend.
+
+    enabled    keys of spec.sync.toHost and spec.sync.fromHost that are switched on
+    """
+    plurals = {plural for key, plural in CROSSING.items() if key in enabled}
+    translated = [syncer.controller(one) for one in TABLE if one.resource.plural in plurals]
+    controllers = [token_controller(syncer), *translated] if "pods" in enabled else translated
+    if "events" in enabled:
+        controllers.append(event_controller(syncer))
+    if "nodes" in enabled:
+        controllers.append(node_controller(syncer))
+    return controllers

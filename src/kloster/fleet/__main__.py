@@ -1,0 +1,48 @@
+"""``python -m kloster.fleet``: the process that ``kloster up`` starts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from kloster.apiserver.http.listeners import AddressInUse
+from kloster.apiserver.observability import logging
+from kloster.fleet.datadir import DataDirError
+from kloster.fleet.lifecycle.create import PortTaken
+from kloster.fleet.process import Options, report_failure, run
+from kloster.stores.api import StoreError
+
+log = structlog.get_logger("kloster")
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="kloster.fleet")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--bind", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    parsed = parser.parse_args()
+    return Options(parsed.data_dir, parsed.bind, parsed.port, parsed.nodes, parsed.workers, parsed.ready_fd)
+
+
+def main() -> int:
+    """Run; expected failures are one line and exit code 1."""
+    options = _options()
+    logging.configure()
+    try:
+        uvloop.run(run(options))
+    except (DataDirError, AddressInUse, PortTaken, StoreError) as error:
+        report_failure(options.ready_fd, error)
+        log.error("cannot start", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""A cluster's parts, in start order.
+
+    record ─▶ store (overlay on layers) ─▶ served cluster (identities, roles, custom resources)
+           ─▶ own objects, once ─▶ controllers ─▶ site, listener
+
+`assemble` starts them, `Assembled.close` stops them in the opposite order. What a cluster has for itself is this
+object; everything else is shared (`shared`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kloster.apiserver import bootstrap
+from kloster.apiserver.authorization.always import PrivilegedGroups
+from kloster.apiserver.authorization.stored import StoredRoles
+from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Settings, SystemRandom
+from kloster.apiserver.http.listeners import Listener
+from kloster.apiserver.http.sites import LazySite
+from kloster.apiserver.view import LiveView
+from kloster.client.client import Client
+from kloster.client.inprocess import InProcessTransport
+from kloster.client.sources import LiveSource
+from kloster.client.transport import User
+from kloster.fleet import credentials
+from kloster.fleet.record import Record
+from kloster.fleet.shared import Shared
+from kloster.kinds.catalog import catalog
+from kloster.runtime.api import Context, Controller
+from kloster.runtime.dispatcher import Attachment
+from kloster.runtime.recorder import EventRecorder
+from kloster.stores.api import Entry, Key, Operation, View
+from kloster.stores.sqlite import SqliteStore
+
+MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"))
+
+
+@dataclass(slots=True)
+class Assembled:
+    """A cluster that is being served."""
+
+    record: Record
+    shared: Shared
+    store: SqliteStore
+    served: ServedCluster
+    roles: StoredRoles
+    view: LiveView
+    client: Client
+    source: LiveSource
+    context: Context
+    site: LazySite
+    attachments: list[Attachment]
+    port: int = 0
+    listener: Listener | None = None
+
+    def attach(self, controllers: Sequence[Controller]) -> None:
+        """Run controllers for this cluster."""
+        self.attachments.append(self.shared.dispatcher.attach(self.context, controllers))
+
+    def listen(self, port: int) -> None:
+        """Serve on the cluster's own port (and by name and path). Raises AddressInUse."""
+        self.listener = self.shared.server.listen_site(self.shared.bind, port)
+        self.port = self.listener.port
+        self.shared.sites.add(self.record.namespace, self.record.name, self.port, self.site)
+
+    async def close(self) -> None:
+        """Stop serving, stop its controllers, release its store. Nothing acknowledged is lost."""
+        if self.listener is not None:
+            self.shared.server.stop_listening(self.listener)
+            self.shared.sites.remove(self.record.namespace, self.record.name, self.port)
+            self.listener = None
+        await self.shared.server.close_site(self.site.name)
+        for attachment in self.attachments:
+            await self.shared.dispatcher.detach(attachment)
+        self.attachments.clear()
+        self.roles.close()
+        self.served.close()
+        self.site.forget()
+        await self.store.close()
+
+
+async def assemble(shared: Shared, record: Record, settings: Settings, nodes: NodeConnector | None) -> Assembled:
+    """Open the cluster of `record`, making its own objects if it is new. Raises StoreBroken."""
+    layers = [await shared.templates.by_id(id) for id in record.layers]
+    path = shared.data_dir.cluster(record.id) / record.store
+    store = await SqliteStore.open(path, executor=shared.executor, base=layers)
+    served = _serve(shared, record, settings, store)
+    view = served.view
+    issued = credentials.tokens(record.identity, view, shared.clock, settings.issuer)
+    roles = StoredRoles(store, lambda entry: _decoded(view, entry))
+    served.authenticator = credentials.authenticator(issued, shared.clock)
+    served.authorizer = credentials.authorizer(roles)
+    served.ports = Ports(issued, nodes, shared.openapi)
+    await _populate(shared, record, settings, store)
+    client = Client(InProcessTransport(served, MASTER), user_agent="kloster")
+    source = LiveSource(view)
+    recorder = EventRecorder(client, shared.clock, shared.dispatcher.spawn, component="kloster")
+    context = Context(record.id, client, source, recorder, shared.clock, _settings(record, settings))
+    site = LazySite(record.display, served, record.identity.material)
+    return Assembled(record, shared, store, served, roles, view, client, source, context, site, [])
+
+
+def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStore) -> ServedCluster:
+    return ServedCluster(
+        record.id,
+        catalog(record.minor),
+        store,
+        PrivilegedGroups(),
+        settings=settings,
+        codecs=shared.codecs,
+        clock=shared.clock,
+        forms=shared.forms,
+    )
+
+
+def _decoded(view: LiveView, entry: Entry) -> dict[str, object]:
+    found = view.object(entry)
+    assert found is not None, "RBAC kinds are served by every version"
+    return found
+
+
+def _settings(record: Record, settings: Settings) -> dict[str, object]:
+    """What controllers need to know."""
+    return {
+        "ca_bundle": record.identity.ca_bundle,
+        "cluster_domain": settings.cluster_domain,
+        "service_cidr": settings.service_cidr,
+        "version": catalog(record.minor).git_version,
+        "minor": record.minor,
+    }
+
+
+async def _populate(shared: Shared, record: Record, settings: Settings, store: SqliteStore) -> None:
+    """Write the objects that are a cluster's own, once: in one transaction, so that there is no half of them."""
+    if store.get(Key("/namespaces", "", "kube-system")) is not None:
+        return
+    own = bootstrap.own(
+        catalog(record.minor),
+        settings,
+        SystemRandom(),
+        shared.clock.now(),
+        client_ca=record.identity.ca_bundle,
+    )
+
+    def once(view: View) -> Sequence[Operation]:
+        return () if view.get(Key("/namespaces", "", "kube-system")) is not None else own
+
+    await store.transact(once)

@@ -1,0 +1,43 @@
+"""Who may talk to a cluster: its authenticators and its authorizer, from its identity and its own objects."""
+
+from __future__ import annotations
+
+from kloster.aio.clock import Clock, parse_rfc3339
+from kloster.apiserver.authentication.certificates import Certificates
+from kloster.apiserver.authentication.chain import Chain
+from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
+from kloster.apiserver.authorization.always import PrivilegedGroups, Union
+from kloster.apiserver.authorization.rbac import Rbac
+from kloster.apiserver.authorization.stored import StoredRoles
+from kloster.apiserver.pki import TokenKey
+from kloster.client.inprocess import ObjectView
+from kloster.fleet.identity import Identity
+
+DELETED_GRACE = 60.0
+
+
+def tokens(identity: Identity, view: ObjectView, clock: Clock, issuer: str) -> ServiceAccountTokens:
+    """Mints and verifies with the identity's keys; bound objects are looked up in the cluster itself."""
+
+    def uid_of(resource: str, namespace: str, name: str) -> str | None:
+        found = view.get(f"/{resource}", namespace, name)
+        if found is None:
+            return None
+        deleted = found["metadata"].get("deletionTimestamp")
+        if deleted and clock.now() - parse_rfc3339(deleted) > DELETED_GRACE:
+            return None
+        return str(found["metadata"]["uid"])
+
+    keys = [TokenKey.load(pem) for pem in identity.token_keys]
+    retired = [key.private.public_key() for key in keys[1:]]
+    return ServiceAccountTokens(KeySet(keys[0], retired), uid_of, clock, issuer)
+
+
+def authenticator(issued: ServiceAccountTokens, clock: Clock) -> Chain:
+    """Client certificates, then service-account tokens, then anonymous, as upstream."""
+    return Chain([Certificates(clock), issued])
+
+
+def authorizer(roles: StoredRoles) -> Union:
+    """system:masters, then RBAC."""
+    return Union([PrivilegedGroups(), Rbac(roles)])

@@ -1,0 +1,1 @@
+"""What happens to a virtual cluster: one module for each."""

@@ -1,0 +1,149 @@
+"""What ``kloster up`` runs: one process with the embedded host and all its virtual clusters.
+
+    lock the directory ─▶ listeners, dispatcher ─▶ host ─▶ clusters ─▶ ready (state file, pipe) ─▶ wait ─▶ stop
+
+SIGTERM and SIGINT stop it in order; a second one ends it at once. After a crash the next start finds everything that
+was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from kloster import __version__
+from kloster.aio.clock import SystemClock
+from kloster.apiserver.http.server import Server
+from kloster.fleet import host
+from kloster.fleet.datadir import DataDir, write_json
+from kloster.fleet.ports import Ports
+from kloster.fleet.reconciler import endpoint
+from kloster.fleet.shared import Shared
+from kloster.fleet.sites import FleetDirectory
+from kloster.fleet.templates import Templates
+from kloster.runtime.dispatcher import Dispatcher
+
+log = structlog.get_logger(__name__)
+
+COMMON = "common"
+WANTED_FILES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Parsed once from the command line."""
+
+    data_dir: Path
+    bind: str = "127.0.0.1"
+    port: int = 0
+    nodes: int = 3
+    workers: int = 0
+    ready_fd: int = -1
+
+
+async def run(options: Options) -> None:
+    """Run until a signal. Raises DataDirError, AddressInUse, StoreBroken before anything is served."""
+    directory = DataDir(options.data_dir)
+    directory.prepare()
+    with directory.locked():
+        files = raise_file_limit()
+        stop = asyncio.Event()
+        _on_signals(stop)
+        async with started(options, directory) as state:
+            write_json(directory.state, state)
+            _tell(options.ready_fd, state)
+            log.info("ready", address=state["address"], files=files)
+            gc.collect()
+            gc.freeze()
+            await stop.wait()
+            log.info("stopping")
+        directory.state.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def started(options: Options, directory: DataDir) -> AsyncIterator[dict[str, Any]]:
+    """The host and its fleet, running. Yields what commands need to know."""
+    clock = SystemClock()
+    sites = FleetDirectory()
+    ports = Ports.load(directory.ports)
+    executor = ThreadPoolExecutor(4, thread_name_prefix="kloster")
+    try:
+        async with Server(sites) as server, Dispatcher(clock) as dispatcher:
+            templates = Templates(directory.layers, executor, clock)
+            shared = Shared(clock, directory, executor, dispatcher, server, sites, templates, options.bind)
+            embedded = await host.start(shared, ports, options.nodes)
+            try:
+                common = _listen_common(shared, ports, options)
+                yield {
+                    "pid": os.getpid(),
+                    "address": endpoint(embedded.cluster),
+                    "common": common,
+                    "version": embedded.cluster.served.catalog.git_version,
+                    "kloster": __version__,
+                    "nodes": "simulated",
+                    "nodeCount": options.nodes,
+                }
+            finally:
+                await embedded.close()
+    finally:
+        executor.shutdown(wait=True)
+
+
+def _listen_common(shared: Shared, ports: Ports, options: Options) -> str:
+    """The address that all clusters share; its port is remembered as well."""
+    known = options.port or ports.get(COMMON) or ports.candidates()[0]
+    listener = shared.server.listen_common(options.bind, known)
+    if ports.get(COMMON) != listener.port:
+        ports.assign(COMMON, listener.port)
+    return f"https://{options.bind}:{listener.port}"
+
+
+def raise_file_limit() -> int:
+    """A watch is a connection is a file: take as many as the system gives, and say so when they are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft < 4096:
+        log.warning("few open files allowed; each watch needs one", allowed=soft, wanted=WANTED_FILES)
+    return soft
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def first(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, first, number)
+
+
+def _tell(descriptor: int, state: dict[str, Any]) -> None:
+    """Say over the pipe of the waiting command that everything is served (or what went wrong)."""
+    if descriptor < 0:
+        return
+    with contextlib.suppress(BrokenPipeError):
+        os.write(descriptor, json.dumps(state).encode())
+    os.close(descriptor)
+
+
+def report_failure(descriptor: int, error: Exception) -> None:
+    """The start failed: tell the waiting command why."""
+    _tell(descriptor, {"error": str(error)})

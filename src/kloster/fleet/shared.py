@@ -1,0 +1,34 @@
+"""What all clusters of one process share: time, threads, listeners, the dispatcher, caches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from kloster.aio.clock import Clock
+from kloster.apiserver.cluster import OpenAPIDocuments
+from kloster.apiserver.forms import FormCache
+from kloster.apiserver.http.server import Server
+from kloster.apiserver.negotiation import Codec
+from kloster.fleet.datadir import DataDir
+from kloster.fleet.sites import FleetDirectory
+from kloster.fleet.templates import Templates
+from kloster.runtime.dispatcher import Dispatcher
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Made once in `process`. `bind` is the address that clusters' ports listen on."""
+
+    clock: Clock
+    data_dir: DataDir
+    executor: ThreadPoolExecutor
+    dispatcher: Dispatcher
+    server: Server
+    sites: FleetDirectory
+    templates: Templates
+    bind: str
+    forms: FormCache = field(default_factory=FormCache)
+    codecs: Mapping[str, Codec] = field(default_factory=dict)
+    openapi: OpenAPIDocuments | None = None

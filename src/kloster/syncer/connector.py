@@ -1,0 +1,45 @@
+"""Streams of a tenant's pod (logs, exec, attach, port-forward, proxy) go to its host pod.
+
+The virtual API server has checked the tenant's permission; here the URL is rewritten to the host pod, and bytes pass
+through. The tenant's credentials never travel: the request is made with the syncer's own.
+"""
+
+from __future__ import annotations
+
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError, not_found
+from kloster.client.resources import PODS
+from kloster.client.transport import Request, Response
+from kloster.syncer.hub import HostHub, owned
+from kloster.syncer.names import UID, Tenancy
+
+DROPPED = ("authorization", "host", "impersonate-user", "impersonate-group", "impersonate-uid", "cookie")
+
+
+class HostConnector:
+    """The virtual API server's way to pods (`apiserver.cluster.NodeConnector`)."""
+
+    def __init__(self, hub: HostHub, tenancy: Tenancy) -> None:
+        self._hub = hub
+        self._tenancy = tenancy
+
+    async def connect(self, request: Request, subresource: str, pod: Object) -> Response:
+        """Ask the host. Raises 404 if the pod is not there (any more)."""
+        metadata = pod["metadata"]
+        name = self._tenancy.name(metadata["name"], metadata["namespace"])
+        host_pod = owned(self._hub, self._tenancy, PODS, name)
+        if host_pod is None or host_pod["metadata"]["annotations"].get(UID) != metadata["uid"]:
+            raise not_found("", "pods", metadata["name"])
+        marker = f"/pods/{metadata['name']}/"
+        rest = request.path.partition(marker)[2]
+        path = PODS.path(self._tenancy.namespace, name) + "/" + rest
+        headers = {
+            key: value
+            for key, value in request.headers.items()
+            if key not in DROPPED and not key.startswith("impersonate-extra-")
+        }
+        return await self._hub.client.transport(Request(request.method, path, request.query, headers, request.body))
+
+    async def proxy_node(self, request: Request, path: str, node: Object) -> Response:
+        """A tenant's node is a view; its kubelet belongs to the host."""
+        raise StatusError(403, "Forbidden", "the kubelets of the host are not reachable from a virtual cluster")
