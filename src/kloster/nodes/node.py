@@ -209,6 +209,7 @@ def _forget(nodes: Mapping[str, Node], known: tuple[str, str]) -> None:
 async def _run(context: Context, node: Node, pod: Object) -> float | None:
     """Decide and perform until nothing is left to do now; write the status that results. Seconds to the next look."""
     executor, uid = node.executor, pod["metadata"]["uid"]
+    recorder = context.recorder.for_component("kubelet")
     for _ in range(3):
         now = context.clock.now()
         state = executor.observe(pod)
@@ -221,7 +222,8 @@ async def _run(context: Context, node: Node, pod: Object) -> float | None:
         for action in decision.actions:
             await executor.perform(pod, action)
         for event in executor.take_events(uid):
-            context.recorder.event(_regarding(pod, event.container), event.type, event.reason, event.message)
+            path = _field_path(pod, event.container) if event.container else ""
+            recorder.event(pod, event.type, event.reason, event.message, field_path=path)
         if decision.remove:
             await _remove(context, pod)
             return None
@@ -233,13 +235,10 @@ async def _run(context: Context, node: Node, pod: Object) -> float | None:
     return after
 
 
-def _regarding(pod: Object, container: str) -> Object:
-    """The pod; for a container with the path by which events name it."""
-    if not container:
-        return pod
-    part = "initContainers" if any(c["name"] == container for c in pod["spec"].get("initContainers", ())) else ""
-    path = f"spec.{part or 'containers'}{{{container}}}"
-    return {**pod, "fieldPath": path}
+def _field_path(pod: Object, container: str) -> str:
+    """How events name a container."""
+    init = any(one["name"] == container for one in pod["spec"].get("initContainers", ()))
+    return f"spec.{'initContainers' if init else 'containers'}{{{container}}}"
 
 
 async def _write_status(context: Context, pod: Object, status: Object) -> Object | None:

@@ -36,7 +36,9 @@ class Result:
 class Recorder(Protocol):
     """Records Kubernetes events (core/v1 Event), deduplicated and counted as upstream's recorder does."""
 
-    def event(self, regarding: Object, type: str, reason: str, message: str) -> None: ...
+    def event(self, regarding: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """`field_path` names a part of the object: ``spec.containers{web}``."""
+        ...
 
     def for_component(self, component: str) -> Recorder:
         """The same recorder, speaking as another component (``source.component`` of its events)."""

@@ -153,10 +153,13 @@ class EventRecorder:
             self._client, self._clock, self._spawn, component=component, instance=self._instance, shared=self
         )
 
-    def event(self, regarding: Object, type: str, reason: str, message: str) -> None:
+    def event(self, regarding: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record an event about `regarding` (an object with apiVersion, kind and metadata)."""
         now = self._clock.now()
-        write = self._correlator.correlate(self._new(regarding, type, reason, message, now), now)
+        event = self._new(regarding, type, reason, message, now)
+        if field_path:
+            event["involvedObject"]["fieldPath"] = field_path
+        write = self._correlator.correlate(event, now)
         if write is None:
             return
         self._pending.append(write)

@@ -143,7 +143,7 @@ async def _bind(context: Context, snapshot: Snapshot, pod: Object, node: str) ->
             return
         raise
     text = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
-    context.recorder.event(pod, "Normal", "Scheduled", text)
+    context.recorder.for_component(SCHEDULER_NAME).event(pod, "Normal", "Scheduled", text)
 
 
 async def _unschedulable(context: Context, pod: Object, message: str) -> None:
@@ -159,7 +159,7 @@ async def _unschedulable(context: Context, pod: Object, message: str) -> None:
         "message": message,
         "lastTransitionTime": (old or {}).get("lastTransitionTime") or rfc3339(context.clock.now()),
     }
-    context.recorder.event(pod, "Warning", "FailedScheduling", message)
+    context.recorder.for_component(SCHEDULER_NAME).event(pod, "Warning", "FailedScheduling", message)
     metadata = pod["metadata"]
     patch = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [condition]}}
     try:
@@ -175,7 +175,7 @@ async def _preempt(context: Context, pod: Object, victims: preemption.Victims) -
     for victim in victims.pods:
         metadata = victim["metadata"]
         text = f"Preempted by pod {pod['metadata']['uid']} on node {victims.node}"
-        context.recorder.event(victim, "Normal", "Preempted", text)
+        context.recorder.for_component(SCHEDULER_NAME).event(victim, "Normal", "Preempted", text)
         try:
             await context.client.delete(PODS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
         except StatusError as error:
