@@ -49,6 +49,13 @@ def _validate(node: Object) -> Iterable[FieldError]:
     for index, cidr in enumerate(cidrs):
         yield from checks.complaints(f"spec.podCIDRs[{index}]", cidr, names.cidr(cidr))
     if len(cidrs) > 1:
+        wrong = next((index for index, cidr in enumerate(cidrs) if names.parse_cidr(cidr) is None), None)
+        if wrong is not None:
+            text = (
+                "Internal error: invalid PodCIDRs. failed to check with dual stack with error:"
+                f"invalid CIDR[{wrong}]: <nil> (invalid CIDR address: {cidrs[wrong]})"
+            )
+            yield FieldError("InternalError", "spec.podCIDRs", text)
         versions = {network.version for network in map(names.parse_cidr, cidrs) if network is not None}
         if versions != {4, 6} or len(cidrs) > 2:
             text = "may specify no more than one CIDR for each IP family"

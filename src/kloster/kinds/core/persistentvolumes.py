@@ -16,7 +16,7 @@ from kloster.kinds.core.persistentvolumeclaims import BETA_CLASS
 from kloster.kinds.podspec import paths
 from kloster.kinds.podspec.claims import ACCESS_MODES, VOLUME_MODES
 from kloster.kinds.podspec.defaults import default_volume_source
-from kloster.kinds.podspec.scheduling import validate_node_selector
+from kloster.kinds.podspec.scheduling import internal_terms, validate_node_selector
 from kloster.kinds.podspec.sources import validate_csi_driver, validate_source
 from kloster.kinds.strategy import Strategy
 
@@ -200,7 +200,9 @@ def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
     affinity, affinity_before = spec.get("nodeAffinity"), before.get("nodeAffinity")
     if affinity_before is not None and not metadata.same(affinity, affinity_before):
         text = f"{metadata.IMMUTABLE}, except for updating from beta label to GA"
-        yield invalid_value("nodeAffinity", affinity, text)
+        terms = internal_terms(((affinity or {}).get("required") or {}).get("nodeSelectorTerms") or ())
+        shown = None if affinity is None else {"Required": {"NodeSelectorTerms": terms or None}}
+        yield invalid_value("nodeAffinity", shown, text)
     attributes = spec.get("volumeAttributesClassName")
     if attributes is None and before.get("volumeAttributesClassName") is not None:
         yield forbidden_field("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden")

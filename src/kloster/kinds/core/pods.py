@@ -76,6 +76,8 @@ def _merge_label_keys(pod: Object) -> None:
             _merge_term(weighted.get("podAffinityTerm") or {}, labels)
         for term in rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
             _merge_term(term, labels)
+    for constraint in spec.get("topologySpreadConstraints") or ():
+        _merge_term(constraint, labels)
 
 
 def _merge_term(term: Object, labels: Object) -> None:

@@ -77,9 +77,18 @@ def _validate_docker(data: Object, key: str) -> Iterable[FieldError]:
     text = ""
     try:
         text = base64.b64decode(data[key] or "").decode()
-        json.loads(text)
+        value = json.loads(text)
     except (binascii.Error, ValueError):
-        yield invalid_value(f"data[{key}]", "<secret contents redacted>", _json_problem(text))
+        yield invalid_value(f"data[{key}]", _REDACTED, _json_problem(text))
+        return
+    if value is not None and not isinstance(value, dict):
+        kind = _GO_NAMES.get(type(value), "number")
+        problem = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        yield invalid_value(f"data[{key}]", _REDACTED, problem)
+
+
+_REDACTED = "<secret contents redacted>"
+_GO_NAMES: dict[type, str] = {list: "array", str: "string", bool: "bool"}
 
 
 def _json_problem(text: str) -> str:

@@ -15,7 +15,6 @@ from kloster.apimachinery.errors import (
     duplicate,
     forbidden_field,
     invalid_value,
-    not_supported,
     required,
 )
 from kloster.kinds import addresses, checks, metadata, names
@@ -47,6 +46,8 @@ def is_headless(spec: Object) -> bool:
 def validate_update(new: Object, old: Object) -> Iterable[FieldError]:
     """Only what compares both; the pipeline validates the new object as well."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if any(_validate_cluster_ips(spec)):
+        return
     yield from _validate_cluster_ip_change(spec, before)
     yield from _validate_family_change(spec, before)
     if spec.get("type") == before.get("type") == "LoadBalancer":
@@ -88,7 +89,13 @@ def validate_load_balancer(status: Object, old: Object, path: str, spec: Object)
 
 
 def validate(service: Object) -> Iterable[FieldError]:
+    """Findings about a service. Upstream allocates addresses first, and then reports nothing else that is wrong."""
     spec = service.get("spec") or {}
+    addressing = list(_validate_cluster_ips(spec))
+    return addressing or _validate(service, spec)
+
+
+def _validate(service: Object, spec: Object) -> Iterable[FieldError]:
     annotations = service["metadata"].get("annotations") or {}
     mode, hints = annotations.get(TOPOLOGY_MODE), annotations.get(TOPOLOGY_HINTS)
     if mode is not None and hints is not None and mode != hints:
@@ -101,7 +108,6 @@ def validate(service: Object) -> Iterable[FieldError]:
     yield from _validate_ports(ports)
     yield from metadata.validate_labels(spec.get("selector"), "spec.selector")
     yield from _validate_affinity(spec)
-    yield from _validate_cluster_ips(spec)
     for index, ip in enumerate(spec.get("externalIPs") or ()):
         at = f"spec.externalIPs[{index}]"
         yield from checks.complaints(at, ip, names.ip(ip)) or addresses.validate_endpoint(ip, at)
@@ -297,8 +303,9 @@ def _validate_traffic(spec: Object, kind: str) -> Iterable[FieldError]:
     elif kind in ("NodePort", "LoadBalancer", "ClusterIP"):
         yield required("spec.internalTrafficPolicy")
     distribution = spec.get("trafficDistribution")
-    if distribution not in (None, "PreferClose"):
-        yield not_supported("spec.trafficDistribution", distribution, ("PreferClose",))
+    if distribution is not None:
+        valid = ("PreferClose", "PreferSameZone", "PreferSameNode")
+        yield from checks.supported("spec.trafficDistribution", distribution, valid)
 
 
 def _validate_cluster_ip_change(new: Object, old: Object) -> Iterable[FieldError]:

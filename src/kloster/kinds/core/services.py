@@ -37,7 +37,9 @@ def _default(service: Object) -> None:
     kind = spec["type"]
     if externally_accessible(spec):
         defaulting.empty(spec, externalTrafficPolicy="Cluster")
-    if kind in ("ClusterIP", "NodePort", "LoadBalancer"):
+    if kind == "ExternalName":  # was defaulted here, too, once; upstream hides it since
+        spec.pop("internalTrafficPolicy", None)
+    elif kind in ("ClusterIP", "NodePort", "LoadBalancer"):
         defaulting.absent(spec, internalTrafficPolicy="Cluster")
     if kind == "LoadBalancer":
         defaulting.absent(spec, allocateLoadBalancerNodePorts=True)

@@ -53,9 +53,9 @@ def _validate_data_sources(spec: Object, path: str) -> Iterable[FieldError]:
         return
     if reference.get("namespace"):
         text = "may not be specified when dataSourceRef.namespace is specified"
-        yield invalid_value(path, f"{path}.dataSource", text)
+        yield invalid_value(path, {}, text)  # upstream shows a path there, which has no form in JSON
     elif any(source.get(name) != reference.get(name) for name in ("apiGroup", "kind", "name")):
-        yield invalid_value(path, f"{path}.dataSource", "must match dataSourceRef")
+        yield invalid_value(path, {}, "must match dataSourceRef")
 
 
 def _validate_data_source(source: Object, path: str) -> Iterable[FieldError]:

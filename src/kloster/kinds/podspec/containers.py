@@ -17,6 +17,7 @@ from kloster.apimachinery.errors import (
     not_found_value,
     not_supported,
     required,
+    too_long,
 )
 from kloster.kinds import checks, names
 from kloster.kinds.podspec import environment, mounts, probes, requirements, security
@@ -61,8 +62,7 @@ def validate_containers(containers: Sequence[Object] | None, around: Surrounding
             yield duplicate(f"{at}.name", name)
         seen.add(name)
         yield from _validate_life(container, around, at)
-        if container.get("restartPolicy") is not None:
-            yield forbidden_field(f"{at}.restartPolicy", "may not be set for non-init containers")
+        yield from _validate_restart(container, at)
     yield from _validate_host_ports(containers, path)
 
 
@@ -74,8 +74,11 @@ def validate_init_containers(
         at, name = f"{path}[{index}]", container.get("name") or ""
         yield from _validate_common(container, around, at)
         policy = container.get("restartPolicy")
-        if policy not in (None, "Always"):
-            yield not_supported(f"{at}.restartPolicy", policy, ("Always",))
+        if policy == "Always" and container.get("restartPolicyRules"):
+            text = "restartPolicyRules are not allowed for init containers with restart policy Always"
+            yield forbidden_field(f"{at}.restartPolicyRules", text)
+        elif policy is not None:
+            yield from _validate_restart(container, at)
         if name in seen:
             yield duplicate(f"{at}.name", name)
         elif name:
@@ -126,6 +129,26 @@ def _validate_life(container: Object, around: Surroundings, path: str) -> Iterab
     if container.get("lifecycle") is not None:
         yield from probes.validate_lifecycle(container["lifecycle"], around.grace, f"{path}.lifecycle", around.system)
     yield from probes.validate_probes(container, around.grace, path)
+
+
+def _validate_restart(container: Object, path: str) -> Iterable[FieldError]:
+    """A container's own restart policy and its rules by exit code (KEP 5307)."""
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or ()
+    if policy is not None:
+        yield from checks.supported(f"{path}.restartPolicy", policy, ("Always", "Never", "OnFailure"))
+    elif rules:
+        yield required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+    if len(rules) > 20:
+        yield too_long(f"{path}.restartPolicyRules", 20)
+    for index, rule in enumerate(rules):
+        at, codes = f"{path}.restartPolicyRules[{index}]", rule.get("exitCodes")
+        yield from checks.supported(f"{at}.action", rule.get("action") or "", ("Restart",))
+        if codes is None:
+            yield required(f"{at}.exitCodes", "must be specified")
+            continue
+        yield from checks.supported(f"{at}.exitCodes.operator", codes.get("operator") or "", ("In", "NotIn"))
+        if len(codes.get("values") or ()) > 255:
+            yield too_long(f"{at}.exitCodes.values", 255)
 
 
 def _validate_common(container: Object, around: Surroundings, path: str) -> Iterable[FieldError]:

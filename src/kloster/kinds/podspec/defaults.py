@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from kloster.apimachinery import Object
-from kloster.kinds import defaulting, images, quantity
+from kloster.kinds import defaulting, images, quantity, resources
+from kloster.kinds.podspec.aggregate import aggregate
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -46,16 +47,37 @@ def default_pod(spec: Object) -> None:
     """What only the spec of a Pod gets, before `default_pod_spec`."""
     for name in ("containers", "initContainers"):
         for container in spec.get(name) or ():
-            resources = container.get("resources") or {}
-            limits = resources.get("limits")
+            own = container.get("resources") or {}
+            limits = own.get("limits")
             if limits:
-                requests = resources.get("requests")
-                if requests is None:
-                    requests = resources["requests"] = {}
+                requests = defaulting.struct(own, "requests")
                 for key, value in limits.items():
                     requests.setdefault(key, value)
+    if spec.get("resources") is not None:
+        _default_pod_resources(spec, spec["resources"])
     defaulting.absent(spec, enableServiceLinks=True)
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     default_host_ports(spec)
+
+
+def _default_pod_resources(spec: Object, pod: Object) -> None:
+    """Pod-level resources that are given in part are completed from those of the containers (KEP 2837)."""
+    limits, requests = dict(pod.get("limits") or {}), dict(pod.get("requests") or {})
+    if limits or requests:
+        for name, amount in aggregate(spec, "limits").items():
+            if resources.is_huge_pages(name) and name not in requests:
+                limits.setdefault(name, amount.text)
+    if limits:
+        for name, amount in aggregate(spec, "requests").items():
+            if name in ("cpu", "memory"):
+                requests.setdefault(name, amount.text)
+        for name, text in limits.items():
+            if name in ("cpu", "memory") or resources.is_huge_pages(name):
+                requests.setdefault(name, text)
+    for field, amounts in (("limits", limits), ("requests", requests)):
+        if amounts:
+            pod[field] = amounts
 
 
 def default_host_ports(spec: Object) -> None:
@@ -168,7 +190,7 @@ def default_claim_spec(spec: Object) -> None:
     _round_resources(spec.get("resources"))
 
 
-def _round_resources(resources: Object | None) -> None:
-    if resources:
-        quantity.round_up_milli(resources.get("limits"))
-        quantity.round_up_milli(resources.get("requests"))
+def _round_resources(holder: Object | None) -> None:
+    if holder:
+        quantity.round_up_milli(holder.get("limits"))
+        quantity.round_up_milli(holder.get("requests"))

@@ -18,6 +18,7 @@ from kloster.apimachinery.errors import (
     shown,
 )
 from kloster.kinds import checks, names, quantity, resources
+from kloster.kinds.podspec.aggregate import aggregate
 
 NameCheck = Callable[[str, str], list[FieldError]]
 
@@ -112,7 +113,15 @@ def validate_pod_resources(spec: Object, path: str, claims: Collection[str]) -> 
     if pod.get("claims") is not None:
         yield forbidden_field(f"{path}.claims", "claims may not be set for Resources at pod-level")
     yield from validate_resources(pod, path, claims, _validate_pod_level_name)
-    limits = pod.get("limits") or {}
+    limits, requests = pod.get("limits") or {}, pod.get("requests") or {}
+    for name, total in aggregate(spec, "requests").items():
+        if name in requests and total > quantity.parse(requests[name]):
+            text = f"must be greater than or equal to aggregate container requests of {total.text}"
+            yield invalid_value(f"{path}.requests[{name}]", quantity.parse(requests[name]).text, text)
+    for name, total in aggregate(spec, "limits").items():
+        if resources.is_huge_pages(name) and name in limits and total > quantity.parse(limits[name]):
+            text = f"must be greater than or equal to aggregate container limits of {total.text}"
+            yield invalid_value(f"{path}.limits[{name}]", quantity.parse(limits[name]).text, text)
     for index, container in enumerate(spec.get("containers") or ()):
         for name, amount in ((container.get("resources") or {}).get("limits") or {}).items():
             if name in limits and quantity.parse(amount) > quantity.parse(limits[name]):

@@ -108,6 +108,24 @@ def validate_node_selector(node_selector: Object, path: str) -> Iterable[FieldEr
         yield from _validate_node_term(term, f"{path}.nodeSelectorTerms[{index}]")
 
 
+def internal_terms(terms: Iterable[Object]) -> list[Object]:
+    """Node selector terms as upstream's internal type shows itself inside an error."""
+
+    def expressions(listed: Iterable[Object] | None) -> list[Object] | None:
+        return [
+            {"Key": item.get("key", ""), "Operator": item.get("operator", ""), "Values": item.get("values")}
+            for item in listed or ()
+        ] or None
+
+    return [
+        {
+            "MatchExpressions": expressions(term.get("matchExpressions")),
+            "MatchFields": expressions(term.get("matchFields")),
+        }
+        for term in terms
+    ]
+
+
 def _weight(term: Object, path: str) -> Iterable[FieldError]:
     weight = term.get("weight") or 0
     if not 0 < weight <= 100:

@@ -94,6 +94,10 @@ def _validate_ips(status: Object, old: Object, field: str) -> Iterable[FieldErro
     for index, ip in enumerate(ips):
         if ip not in before:
             yield from checks.complaints(f"status.{field}[{index}]", ip, names.ip(ip))
+    wrong = next((index for index, ip in enumerate(ips) if names.parse_ip(ip) is None), None)
+    if len(ips) > 1 and wrong is not None:
+        text = f"Internal error: failed to check for dual stack with error:invalid IP[{wrong}]: {ips[wrong]}"
+        yield FieldError("InternalError", f"status.{field}", text)
     if len(ips) > 1 and (len(ips) > 2 or not dual_stack(ips)):
         shown = [{"IP": ip} for ip in ips]
         yield invalid_value(f"status.{field}", shown, "may specify no more than one IP for each IP family")

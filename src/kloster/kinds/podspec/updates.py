@@ -137,12 +137,12 @@ def _validate_node_affinity(new: Object, old: Object) -> Iterable[FieldError]:
         return
     if len(terms) != len(before):
         text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-        yield invalid_value(at, terms, text)
+        yield invalid_value(at, scheduling.internal_terms(terms) or None, text)
         return
     for index, (term, previous) in enumerate(zip(terms, before, strict=True)):
         if not _only_adds(term, previous):
             text = "only additions are allowed (no mutations or deletions)"
-            yield invalid_value(f"{at}[{index}]", term, text)
+            yield invalid_value(f"{at}[{index}]", scheduling.internal_terms([term])[0], text)
 
 
 def _only_adds(new: Object, old: Object) -> bool:
