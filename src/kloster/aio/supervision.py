@@ -46,7 +46,8 @@ class Supervisor:
         self.running = False
         for task in tuple(self._tasks):
             task.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        # Its tasks do not raise, so that nothing has to be grouped: what the block raised goes on as it is.
+        await self._group.__aexit__(None, None, None)
 
 
 async def _guarded(work: Coroutine[Any, Any, Any], name: str) -> None:

@@ -33,8 +33,9 @@ async def reconcile(context: Context, key: Key) -> Result | None:
     if left > 0:
         return Result(left)
     fresh = await _fresh(context, key)
-    if fresh is None or (expires_in(fresh, context.clock.now()) or 1) > 0:
-        return None
+    left = expires_in(fresh, context.clock.now()) if fresh is not None else None
+    if fresh is None or left is None or left > 0:
+        return Result(left)
     metadata = fresh["metadata"]
     try:
         await context.client.delete(
