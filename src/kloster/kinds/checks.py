@@ -12,7 +12,7 @@ from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import names
+from kloster.kinds import metadata, names
 
 
 def complaints(path: str, value: Any, texts: Iterable[str]) -> list[FieldError]:
@@ -62,6 +62,18 @@ def amount(value: int | str | None) -> int:
         return int(digits or 0)
     except ValueError:
         return 0
+
+
+def fixed(path: str, new: Object, old: Object) -> list[FieldError]:
+    """The field at `path` of two versions of an object must be the same."""
+    return metadata.immutable(_at(path, new), _at(path, old), path)
+
+
+def _at(path: str, obj: Object) -> Any:
+    found: Any = obj
+    for name in path.split("."):
+        found = (found or {}).get(name)
+    return found
 
 
 def omitted(path: str, detail: str) -> FieldError:

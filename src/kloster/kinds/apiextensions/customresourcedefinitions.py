@@ -12,6 +12,8 @@ from kloster.apimachinery import Object
 from kloster.kinds import checks, conditions, defaulting, lifecycle
 from kloster.kinds.strategy import Strategy
 
+_WIDE = ("Name", "Scope", "Versions", "Created At", "Group", "Kind", "ShortNames", "Established")
+
 
 def _spec(crd: Object) -> Object:
     return crd.get("spec") or {}
@@ -34,8 +36,8 @@ def _default(crd: Object) -> None:
 
 
 def _storage_version(crd: Object) -> str:
-    versions = (version for version in _spec(crd).get("versions") or () if version.get("storage"))
-    return checks.text(next(versions, {}).get("name"))
+    names = (checks.text(each.get("name")) for each in _spec(crd).get("versions") or () if each.get("storage"))
+    return next(names, "")
 
 
 def _note_stored(crd: Object) -> None:
@@ -74,7 +76,7 @@ def _wide_cells(crd: Object, now: float) -> list[Any]:
         checks.text(spec.get("group")),
         checks.text(names.get("kind")),
         ",".join(names.get("shortNames") or ()),
-        "True" if established else "False",
+        established,
     ]
 
 
@@ -86,4 +88,5 @@ STRATEGY = Strategy(
     status=True,
     unconditional_update=False,
     cells=_cells,
+    tables={_WIDE: _wide_cells},
 )

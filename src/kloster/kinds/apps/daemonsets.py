@@ -49,7 +49,10 @@ def _prepare_update(new: Object, old: Object) -> None:
 
 
 def _validate(daemons: Object) -> list[FieldError]:
-    spec = daemons.get("spec") or {}
+    return _validate_spec(daemons.get("spec") or {}) if lifecycle.is_new(daemons) else []
+
+
+def _validate_spec(spec: Object) -> list[FieldError]:
     chosen = spec.get("selector")
     found = selector.validate(chosen, "spec.selector")
     if chosen is None or (not selector.is_empty(chosen) and workloads.is_usable(chosen)):
@@ -59,7 +62,11 @@ def _validate(daemons: Object) -> list[FieldError]:
             path = "spec.template.metadata.labels"
             found.append(errors.invalid_value(path, labels or None, workloads.UNMATCHED))
     if chosen is not None and selector.is_empty(chosen):
-        found.append(errors.invalid_value("spec.selector", chosen, "empty selector is invalid for daemonset"))
+        found.append(
+            errors.invalid_value(
+                "spec.selector", workloads.shown_selector(chosen), "empty selector is invalid for daemonset"
+            )
+        )
     found.extend(podtemplate.validate_pod_template(spec.get("template") or {}, "spec.template"))
     found.extend(workloads.validate_long_running(spec, "DaemonSet"))
     found.extend(checks.nonnegative("spec.minReadySeconds", spec.get("minReadySeconds")))
@@ -90,8 +97,8 @@ def _strategy(path: str, strategy: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    selectors = ((each.get("spec") or {}).get("selector") for each in (new, old))
-    return metadata.immutable(*selectors, "spec.selector")
+    # Upstream reports what has changed before what is wrong.
+    return [*checks.fixed("spec.selector", new, old), *_validate_spec(new.get("spec") or {})]
 
 
 def _validate_status(new: Object, old: Object) -> list[FieldError]:

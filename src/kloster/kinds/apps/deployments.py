@@ -48,7 +48,7 @@ def _validate(deployment: Object) -> list[FieldError]:
     found = checks.nonnegative("spec.replicas", spec.get("replicas"))
     found.extend(workloads.validate_selector(spec, "deployment"))
     if spec.get("selector") is not None and not workloads.is_usable(spec["selector"]):
-        found.append(errors.invalid_value("spec.selector", spec["selector"], "invalid label selector"))
+        found.append(workloads.invalid_selector(spec["selector"], "invalid label selector"))
     else:
         found.extend(workloads.validate_match(spec))
         found.extend(podtemplate.validate_pod_template(spec.get("template") or {}, "spec.template"))
@@ -85,8 +85,7 @@ def _rolling(path: str, rolling: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    selectors = ((each.get("spec") or {}).get("selector") for each in (new, old))
-    return metadata.immutable(*selectors, "spec.selector")
+    return checks.fixed("spec.selector", new, old)
 
 
 def _validate_status(new: Object, old: Object) -> list[FieldError]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kloster.apimachinery import Object, errors
+from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, lifecycle, metadata, podtemplate, selector
+from kloster.kinds import checks, defaulting, lifecycle, podtemplate, selector
 from kloster.kinds.apps import workloads
 from kloster.kinds.strategy import Strategy
 
@@ -24,7 +24,7 @@ def _validate(replicas: Object) -> list[FieldError]:
     found = checks.nonnegative_fields("spec", spec, "replicas", "minReadySeconds")
     found.extend(workloads.validate_selector(spec, "deployment"))  # upstream's word
     if spec.get("selector") is not None and not workloads.is_usable(spec["selector"]):
-        found.append(errors.invalid_value("spec.selector", spec["selector"], "invalid label selector"))
+        found.append(workloads.invalid_selector(spec["selector"], "invalid label selector"))
         return found
     found.extend(workloads.validate_match(spec))
     found.extend(podtemplate.validate_pod_template(spec.get("template") or {}, "spec.template"))
@@ -32,8 +32,7 @@ def _validate(replicas: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    selectors = ((each.get("spec") or {}).get("selector") for each in (new, old))
-    return metadata.immutable(*selectors, "spec.selector")
+    return checks.fixed("spec.selector", new, old)
 
 
 def _validate_status(new: Object, _old: Object) -> list[FieldError]:

@@ -82,7 +82,7 @@ def _validate(stateful: Object) -> list[FieldError]:
         found.extend(checks.complaints("spec.serviceName", service, names.label(service)))
     found.extend(workloads.validate_selector(spec, "statefulset"))
     if spec.get("selector") is not None and not workloads.is_usable(spec["selector"]):
-        found.append(errors.invalid_value("spec.selector", spec["selector"], ""))
+        found.append(workloads.invalid_selector(spec["selector"], ""))
     else:
         found.extend(workloads.validate_match(spec))
         found.extend(podtemplate.validate_pod_template(_template(spec), "spec.template"))
@@ -95,9 +95,7 @@ def _template(spec: Object) -> Object:
     pod = dict(template.get("spec") or {})
     pod.pop("subdomain", None)
     pod.pop("hostname", None)
-    claims = [
-        claim["metadata"].get("name") for claim in spec.get("volumeClaimTemplates") or () if claim.get("metadata")
-    ]
+    claims = [(claim.get("metadata") or {}).get("name") for claim in spec.get("volumeClaimTemplates") or ()]
     if claims:
         added = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in dict.fromkeys(claims)]
         own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in claims]
@@ -130,10 +128,11 @@ def _go(rolling: Object) -> Object:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    fixed = (
-        {key: value for key, value in (each.get("spec") or {}).items() if key not in _MUTABLE} for each in (new, old)
-    )
-    return [] if metadata.same(*fixed) else [errors.forbidden_field("spec", _FORBIDDEN)]
+    return [] if metadata.same(_fixed(new), _fixed(old)) else [errors.forbidden_field("spec", _FORBIDDEN)]
+
+
+def _fixed(stateful: Object) -> Object:
+    return {name: value for name, value in (stateful.get("spec") or {}).items() if name not in _MUTABLE}
 
 
 def _validate_status(new: Object, old: Object) -> list[FieldError]:

@@ -26,16 +26,26 @@ def validate_selector(spec: Object, noun: str) -> list[FieldError]:
         return [errors.required("spec.selector")]
     found = selector.validate(chosen, "spec.selector")
     if selector.is_empty(chosen):
-        found.append(errors.invalid_value("spec.selector", chosen, f"empty selector is invalid for {noun}"))
+        found.append(invalid_selector(chosen, f"empty selector is invalid for {noun}"))
     return found
 
 
 def validate_match(spec: Object) -> list[FieldError]:
-    """The template's labels must be those that are selected; what an invalid selector selects is not asked."""
+    """The template's labels must be those that are selected: nothing without a selector, everything by an empty one."""
     chosen, labels = spec.get("selector"), template_labels(spec)
-    if chosen is None or selector.is_empty(chosen) or not is_usable(chosen) or selector.matches(chosen, labels):
+    if chosen is not None and (not is_usable(chosen) or selector.matches(chosen, labels)):
         return []
     return [errors.invalid_value("spec.template.metadata.labels", labels or None, UNMATCHED)]
+
+
+def shown_selector(chosen: Object) -> Object:
+    """A selector as errors show it: maps are sorted."""
+    labels = chosen.get("matchLabels")
+    return {**chosen, "matchLabels": dict(sorted(labels.items()))} if labels else chosen
+
+
+def invalid_selector(chosen: Object, detail: str) -> FieldError:
+    return errors.invalid_value("spec.selector", shown_selector(chosen), detail)
 
 
 def template_labels(spec: Object) -> dict[str, str]:

@@ -139,10 +139,8 @@ def _present(**values: Any) -> Object:
 
 
 def _metric_to_v1(metric: Object) -> Object:
-    return {
-        "type": metric.get("type", ""),
-        **{name: _source_to_v1(name, metric[name]) for name in _SOURCES if metric.get(name)},
-    }
+    sources = {name: _source_to_v1(name, metric[name]) for name in _SOURCES if metric.get(name)}
+    return {"type": metric.get("type", ""), **sources}
 
 
 def _source_to_v1(name: str, source: Object) -> Object:

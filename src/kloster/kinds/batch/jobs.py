@@ -36,11 +36,15 @@ def _prepare_create(job: Object) -> None:
 
 def _generate_selector(spec: Object, meta: Object) -> None:
     labels = defaulting.struct(defaulting.struct(spec["template"], "metadata"), "labels")
+    # A job without labels of its own has those of its template, the generated ones too.
+    borrowed = meta.get("labels") in (None, {}, labels)
     for names, value in ((_NAME_LABELS, meta.get("name", "")), (_UID_LABELS, meta.get("uid", ""))):
         for name in names:
             labels.setdefault(name, value)
     chosen = defaulting.struct(defaulting.struct(spec, "selector"), "matchLabels")
     chosen.setdefault(jobspec.UID_LABEL, meta.get("uid", ""))
+    if borrowed:
+        meta["labels"] = dict(labels)
 
 
 def _cells(job: Object, now: float) -> list[Any]:

@@ -165,13 +165,12 @@ def _success_rule(path: str, rule: Object, completions: int) -> list[FieldError]
     if count is not None:
         at = f"{path}.succeededCount"
         found.extend(checks.nonnegative(at, count))
-        for limit, noun in (
-            (completions, "specified completions"),
-            (total, "indexes in the specified succeededIndexes field"),
-        ):
-            if count > limit and (noun[0] == "s" or listed is not None):
-                text = f"must be less than or equal to {limit} (the number of {noun})"
-                found.append(errors.invalid_value(at, count, text))
+        text = "must be less than or equal to {} (the number of {})"
+        if count > completions:
+            found.append(errors.invalid_value(at, count, text.format(completions, "specified completions")))
+        if listed is not None and count > total:
+            noun = "indexes in the specified succeededIndexes field"
+            found.append(errors.invalid_value(at, count, text.format(total, noun)))
     return found
 
 
@@ -218,6 +217,11 @@ def _labels(spec: Object) -> dict[str, str]:
     return ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
 
 
+def _shown(chosen: Object) -> Object:
+    """A selector as errors show it: maps are sorted."""
+    return {**chosen, "matchLabels": dict(sorted((chosen.get("matchLabels") or {}).items()))}
+
+
 def _validate_generated(job: Object) -> list[FieldError]:
     """Unless the selector is manual, template and selector carry the generated labels."""
     spec, meta = job.get("spec") or {}, job["metadata"]
@@ -236,7 +240,7 @@ def _validate_generated(job: Object) -> list[FieldError]:
             shown = dict(sorted(labels.items()))
             found.append(errors.invalid_value(f"{path}[{key}]", shown, f"must be '{value}'"))
     if not selector.validate(chosen, "") and not selector.matches(chosen, wanted):
-        found.append(errors.invalid_value("spec.selector", chosen, "`selector` not auto-generated"))
+        found.append(errors.invalid_value("spec.selector", _shown(chosen), "`selector` not auto-generated"))
     return found
 
 
@@ -278,7 +282,7 @@ def _completions_change(spec: Object, before: Object) -> list[FieldError]:
 
 
 def _with_scheduling_of(template: Object, new: Object) -> Object:
-    """The old template with the new scheduling directives, which may change while a job is suspended and not started."""
+    """The old template with the new scheduling directives: they may change until a suspended job has started."""
     merged = copy.deepcopy(template)
     pod: Object = merged.setdefault("spec", {})
     new_pod = new.get("spec") or {}

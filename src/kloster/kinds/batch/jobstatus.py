@@ -35,6 +35,7 @@ def validate(new: Object, old: Object) -> list[FieldError]:
         *_ends(new, old),
         *_pods(new, old),
         *_index_lists(new, old),
+        *_running_pods(new, old),
         *_success_criteria(new),
         *_transitions(new, old),
     ]
@@ -95,7 +96,7 @@ def _pods(new: Object, old: Object) -> Iterator[FieldError]:
     """An ended job has no pods left."""
     status, spec = _status(new), new.get("spec") or {}
     finished, turned = _finished(new), _finished(new) != _finished(old)
-    active, terminating = status.get("active") or 0, status.get("terminating") or 0
+    active = status.get("active") or 0
     if finished and active > 0 and (turned or _changed(new, old, "active")):
         yield errors.invalid_value("status.active", active, "active>0 is invalid for finished job")
     never_ran = spec.get("suspend") is True and spec.get("completions") == 0
@@ -105,6 +106,11 @@ def _pods(new: Object, old: Object) -> Iterator[FieldError]:
     if finished and any(uncounted.values()) and (turned or _changed(new, old, "uncountedTerminatedPods")):
         shown = {"Succeeded": uncounted.get("succeeded"), "Failed": uncounted.get("failed")}
         yield errors.invalid_value("status.uncountedTerminatedPods", shown, "must be empty for finished job")
+
+
+def _running_pods(new: Object, old: Object) -> Iterator[FieldError]:
+    status, finished, turned = _status(new), _finished(new), _finished(new) != _finished(old)
+    active, terminating = status.get("active") or 0, status.get("terminating") or 0
     if finished and terminating > 0 and (turned or _changed(new, old, "terminating")):
         yield errors.invalid_value("status.terminating", terminating, "terminating>0 is invalid for finished job")
     ready = status.get("ready") or 0

@@ -73,7 +73,7 @@ def _exit_codes(path: str, codes: Object, containers: set[str | None]) -> list[F
         text = "must be one of the container or initContainer names in the pod template"
         found.append(errors.invalid_value(f"{path}.containerName", container, text))
     if not values:
-        found.append(errors.invalid_value(f"{path}.values", values, "at least one value is required"))
+        found.append(errors.invalid_value(f"{path}.values", values or [], "at least one value is required"))
         return found
     if len(values) > _MOST_VALUES:
         found.append(errors.too_many(f"{path}.values", len(values), _MOST_VALUES))

@@ -62,7 +62,7 @@ def _validate(slice_: Object) -> list[FieldError]:
 def _ports(ports: list[Object]) -> list[FieldError]:
     if len(ports) > _MOST_PORTS:
         return [errors.too_many("ports", len(ports), _MOST_PORTS)]
-    found = []
+    found: list[FieldError] = []
     seen = set()
     for index, port in enumerate(ports):
         path, name = f"ports[{index}]", checks.text(port.get("name"))
@@ -80,7 +80,7 @@ def _ports(ports: list[Object]) -> list[FieldError]:
 def _endpoints(endpoints: list[Object], kind: str) -> list[FieldError]:
     if len(endpoints) > _MOST_ENDPOINTS:
         return [errors.too_many("endpoints", len(endpoints), _MOST_ENDPOINTS)]
-    found = []
+    found: list[FieldError] = []
     for index, endpoint in enumerate(endpoints):
         found.extend(_endpoint(f"endpoints[{index}]", endpoint, kind))
     return found
@@ -153,7 +153,7 @@ def _hints(path: str, hints: list[Object], check: names.Check) -> list[FieldErro
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    return metadata.immutable(new.get("addressType"), old.get("addressType"), "addressType")
+    return checks.fixed("addressType", new, old)
 
 
 def _cells(slice_: Object, now: float) -> list[Any]:

@@ -47,11 +47,36 @@ LEVELS: Mapping[str, Object] = {
 }
 
 
+_SHAPES: Mapping[str, tuple[str, ...]] = {
+    "FlowSchema": ("priorityLevelConfiguration", "matchingPrecedence", "distinguisherMethod", "rules"),
+    "rules": ("subjects", "resourceRules", "nonResourceRules"),
+    "subjects": ("kind", "user", "group", "serviceAccount"),
+    "resourceRules": ("verbs", "apiGroups", "resources", "clusterScope", "namespaces"),
+    "nonResourceRules": ("verbs", "nonResourceURLs"),
+    "serviceAccount": ("namespace", "name"),
+}
+_PLAIN: Mapping[str, Any] = {"clusterScope": False}
+
+
+def shown(value: Any, shape: str = "FlowSchema") -> Any:
+    """A flow schema's spec as upstream's internal type is shown: its fields have no JSON names, none is left out."""
+    if isinstance(value, list):
+        return [shown(item, shape) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields = _SHAPES.get(shape, tuple(value))
+    return {_go_name(name): shown(value.get(name, _PLAIN.get(name)), name) for name in fields}
+
+
+def _go_name(name: str) -> str:
+    return name.replace("api", "API", 1) if name.startswith("api") else name[:1].upper() + name[1:]
+
+
 def mandatory(path: str, name: str, spec: Object, wanted: Mapping[str, Object]) -> list[FieldError]:
     """The spec of a mandatory object is fixed."""
     if name not in wanted or metadata.same(spec, wanted[name]):
         return []
-    return [errors.invalid_value(path, spec, f"spec of '{name}' must equal the fixed value")]
+    return [errors.invalid_value(path, shown(spec), f"spec of '{name}' must equal the fixed value")]
 
 
 def validate_conditions(obj: Object) -> list[FieldError]:

@@ -7,7 +7,7 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, metadata, names
+from kloster.kinds import checks, defaulting, lifecycle, names
 from kloster.kinds.networking import references
 from kloster.kinds.strategy import Strategy
 
@@ -21,7 +21,10 @@ def _default(ingress_class: Object) -> None:
 
 
 def _validate(ingress_class: Object) -> list[FieldError]:
-    spec = ingress_class.get("spec") or {}
+    return _validate_spec(ingress_class.get("spec") or {}) if lifecycle.is_new(ingress_class) else []
+
+
+def _validate_spec(spec: Object) -> list[FieldError]:
     controller, parameters = checks.text(spec.get("controller")), spec.get("parameters")
     found = []
     if len(controller.encode()) > _LONGEST_CONTROLLER:
@@ -47,8 +50,8 @@ def _scope(path: str, parameters: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    controllers = [checks.text((each.get("spec") or {}).get("controller")) for each in (new, old)]
-    return metadata.immutable(*controllers, "spec.controller")
+    # Upstream reports what has changed before what is wrong.
+    return [*checks.fixed("spec.controller", new, old), *_validate_spec(new.get("spec") or {})]
 
 
 def _cells(ingress_class: Object, now: float) -> list[Any]:

@@ -179,6 +179,7 @@ def _hosts(rules: list[Object], limit: int = 3) -> str:
 STRATEGY = Strategy(
     prepare_create=lifecycle.clear_status,
     prepare_update=lifecycle.keep_status,
+    prepare_status=lifecycle.keep_spec,
     validate=_validate_create,
     validate_status=_validate_status,
     generation=True,

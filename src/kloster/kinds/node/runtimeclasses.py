@@ -35,7 +35,9 @@ def _tolerations(tolerations: list[Object] | None, path: str) -> list[FieldError
     for index, item in enumerate(tolerations or ()):
         key = tuple(checks.text(item.get(name)) for name in ("key", "operator", "value", "effect"))
         if key in seen:
-            found.append(errors.duplicate(f"{path}[{index}]", item))
+            shown = dict(zip(("Key", "Operator", "Value", "Effect"), key, strict=True))
+            seconds = item.get("tolerationSeconds")
+            found.append(errors.duplicate(f"{path}[{index}]", {**shown, "TolerationSeconds": seconds}))
         seen.add(key)
     return found
 

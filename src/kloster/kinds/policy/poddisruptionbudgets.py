@@ -53,6 +53,7 @@ def _cells(budget: Object, now: float) -> list[Any]:
 STRATEGY = Strategy(
     prepare_create=lifecycle.clear_status,
     prepare_update=lifecycle.keep_status,
+    prepare_status=lifecycle.keep_spec,
     validate=_validate,
     validate_status=_validate_status,
     generation=True,

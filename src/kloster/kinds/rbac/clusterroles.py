@@ -19,7 +19,9 @@ def _validate(role: Object) -> list[FieldError]:
     if not selectors:
         found.append(errors.required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
     for index, item in enumerate(selectors or ()):
-        found.extend(selector.validate(item, f"{path}[{index}]"))
+        if problems := selector.validate(item, f"{path}[{index}]"):
+            found.extend(problems)
+            found.append(errors.invalid_value(f"{path}[{index}]", None, "invalid label selector."))
     return found
 
 

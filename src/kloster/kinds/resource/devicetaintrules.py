@@ -7,7 +7,7 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, names
+from kloster.kinds import checks, lifecycle, names
 from kloster.kinds.resource import requests
 from kloster.kinds.strategy import Strategy
 
@@ -37,4 +37,13 @@ def _cells(rule: Object, now: float) -> list[Any]:
     ]
 
 
-STRATEGY = Strategy(validate=_validate, generation=True, returns_deleted=True, cells=_cells)
+STRATEGY = Strategy(
+    prepare_create=lifecycle.clear_status,
+    prepare_update=lifecycle.keep_status,
+    prepare_status=lifecycle.keep_spec_and_metadata,
+    validate=_validate,
+    generation=True,
+    status=True,
+    returns_deleted=True,
+    cells=_cells,
+)

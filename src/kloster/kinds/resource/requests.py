@@ -125,11 +125,8 @@ def _alternative(path: str, request: Object) -> list[FieldError]:
 
 
 def _devices(path: str, request: Object) -> list[FieldError]:
-    device_class, mode, count = (
-        checks.text(request.get("deviceClassName")),
-        request.get("allocationMode"),
-        request.get("count") or 0,
-    )
+    device_class, mode = (checks.text(request.get(name)) for name in ("deviceClassName", "allocationMode"))
+    count = request.get("count") or 0
     found = []
     if not device_class:
         found.append(errors.required(f"{path}.deviceClassName"))
@@ -141,7 +138,7 @@ def _devices(path: str, request: Object) -> list[FieldError]:
         found.append(errors.invalid_value(f"{path}.count", count, text))
     elif mode == "ExactCount" and count <= 0:
         found.append(errors.invalid_value(f"{path}.count", count, "must be greater than zero"))
-    found.extend(checks.supported(f"{path}.allocationMode", checks.text(mode), ["All", "ExactCount"]))
+    found.extend(checks.supported(f"{path}.allocationMode", mode, ["All", "ExactCount"]))
     for index, toleration in enumerate(request.get("tolerations") or ()):
         found.extend(_toleration(f"{path}.tolerations[{index}]", toleration))
     return found
@@ -201,9 +198,9 @@ def validate_configuration(path: str, configuration: Object) -> list[FieldError]
 
 
 def driver(path: str, name: str) -> list[FieldError]:
-    if not name:
-        return [errors.required(path)]
-    found = [errors.too_long(path, 63)] if len(name.encode()) > 63 else []
+    found = [] if name else [errors.required(path)]
+    if len(name.encode()) > 63:
+        found.append(errors.too_long(path, 63))
     return [*found, *checks.complaints(path, name, names.subdomain(name))]
 
 

@@ -29,6 +29,11 @@ def _validate(claim: Object) -> list[FieldError]:
     return requests.validate("spec.devices", _devices(claim))
 
 
+def _validate_new(item: Object) -> list[FieldError]:
+    # Upstream reports what has changed before what is wrong (_validate_update).
+    return _validate(item) if lifecycle.is_new(item) else []
+
+
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
     return [*metadata.immutable(new.get("spec"), old.get("spec"), "spec"), *_validate(new)]
 
@@ -70,7 +75,7 @@ STRATEGY = Strategy(
     prepare_create=lifecycle.clear_status,
     prepare_update=lifecycle.keep_status,
     prepare_status=lifecycle.keep_spec_and_metadata,
-    validate=_validate,
+    validate=_validate_new,
     validate_update=_validate_update,
     validate_status=_validate_status,
     status=True,

@@ -7,7 +7,7 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import metadata
+from kloster.kinds import lifecycle, metadata
 from kloster.kinds.resource import requests
 from kloster.kinds.strategy import Strategy
 
@@ -29,6 +29,11 @@ def _validate(template: Object) -> list[FieldError]:
     ]
 
 
+def _validate_new(item: Object) -> list[FieldError]:
+    # Upstream reports what has changed before what is wrong (_validate_update).
+    return _validate(item) if lifecycle.is_new(item) else []
+
+
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
     return [*metadata.immutable(new.get("spec"), old.get("spec"), "spec"), *_validate(new)]
 
@@ -39,7 +44,7 @@ def _cells(template: Object, now: float) -> list[Any]:
 
 STRATEGY = Strategy(
     default=_default,
-    validate=_validate,
+    validate=_validate_new,
     validate_update=_validate_update,
     returns_deleted=True,
     cells=_cells,

@@ -7,7 +7,7 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, metadata, names
+from kloster.kinds import checks, names
 from kloster.kinds.podspec.scheduling import validate_node_selector
 from kloster.kinds.resource import requests
 from kloster.kinds.strategy import Strategy
@@ -105,13 +105,8 @@ def _attribute(path: str, attribute: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    pools = ((each.get("pool") or {}).get("name") for each in (spec, before))
-    return [
-        *metadata.immutable(*pools, "spec.pool.name"),
-        *metadata.immutable(spec.get("driver"), before.get("driver"), "spec.driver"),
-        *metadata.immutable(spec.get("nodeName"), before.get("nodeName"), "spec.nodeName"),
-    ]
+    paths = ("spec.pool.name", "spec.driver", "spec.nodeName")
+    return [found for path in paths for found in checks.fixed(path, new, old)]
 
 
 def _field(slice_: Object, name: str) -> str:

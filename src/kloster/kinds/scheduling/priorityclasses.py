@@ -23,6 +23,8 @@ def _default(priority: Object) -> None:
 
 
 def _validate(priority: Object) -> list[FieldError]:
+    if not lifecycle.is_new(priority):
+        return []  # an update is only compared with what is stored
     found = []
     name, value = checks.text(priority["metadata"].get("name")), priority.get("value") or 0
     if name.startswith(_SYSTEM_PREFIX):

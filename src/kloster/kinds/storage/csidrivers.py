@@ -15,6 +15,7 @@ from kloster.kinds.strategy import Strategy
 
 _SHORTEST_TOKEN = 600
 _LONGEST_TOKEN = 1 << 32
+_GATED = "nodeAllocatableUpdatePeriodSeconds"
 
 
 def _default(driver: Object) -> None:
@@ -31,7 +32,18 @@ def _default(driver: Object) -> None:
     defaulting.empty(spec, volumeLifecycleModes=["Persistent"])
 
 
+def _drop_gated(new: Object, old: Object | None) -> None:
+    """nodeAllocatableUpdatePeriodSeconds belongs to a gate that is off by default (MutableCSINodeAllocatableCount)."""
+    if ((old or {}).get("spec") or {}).get(_GATED) is None:
+        (new.get("spec") or {}).pop(_GATED, None)
+
+
+def _prepare_create(driver: Object) -> None:
+    _drop_gated(driver, None)
+
+
 def _prepare_update(new: Object, old: Object) -> None:
+    _drop_gated(new, old)
     # A driver has no generation until its spec changes for the first time.
     if not metadata.same(new.get("spec"), old.get("spec")):
         lifecycle.next_generation(new, old)
@@ -44,10 +56,10 @@ def _validate(driver: Object) -> list[FieldError]:
     found.extend(_tokens("spec.tokenRequests", spec.get("tokenRequests") or []))
     for mode in spec.get("volumeLifecycleModes") or ():
         found.extend(checks.supported("spec.volumeLifecycleModes", mode, ["Persistent", "Ephemeral"]))
-    period = spec.get("nodeAllocatableUpdatePeriodSeconds")
+    period = spec.get(_GATED)
     if period is not None and period < 10:
         text = "must be greater than or equal to 10 seconds"
-        found.append(errors.invalid_value("spec.nodeAllocatableUpdatePeriodSeconds", period, text))
+        found.append(errors.invalid_value(f"spec.{_GATED}", period, text))
     return found
 
 
@@ -91,6 +103,7 @@ def _cells(driver: Object, now: float) -> list[Any]:
 
 STRATEGY = Strategy(
     default=_default,
+    prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     validate=_validate,
     validate_update=_validate_update,

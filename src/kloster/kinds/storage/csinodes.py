@@ -7,7 +7,7 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, metadata, names
+from kloster.kinds import checks, lifecycle, metadata, names
 from kloster.kinds.storage import drivers
 from kloster.kinds.strategy import Strategy
 
@@ -76,7 +76,12 @@ def _cells(node: Object, now: float) -> list[Any]:
     return [node["metadata"]["name"], len(_drivers(node)), table.age(node, now)]
 
 
+# Nodes have a status since 1.37; before, the field and the subresource do not exist.
 STRATEGY = Strategy(
+    prepare_create=lifecycle.clear_status,
+    prepare_update=lifecycle.keep_status,
+    prepare_status=lifecycle.keep_spec_and_metadata,
+    status=True,
     validate=_validate,
     validate_update=_validate_update,
     unconditional_update=False,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kloster.apimachinery import Object, errors
+from kloster.apimachinery import Object, errors, quantity
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import checks, metadata, names, quantity, selector
+from kloster.kinds import checks, metadata, names, selector
 from kloster.kinds.strategy import Strategy
 
 
@@ -12,7 +12,7 @@ def _validate(capacity: Object) -> list[FieldError]:
     found = selector.validate(capacity.get("nodeTopology"), "nodeTopology")
     name, amount = checks.text(capacity.get("storageClassName")), capacity.get("capacity")
     found.extend(checks.complaints("storageClassName", name, names.subdomain(name)))
-    if amount is not None and quantity.value(amount) < 0:
+    if amount is not None and quantity.parse(str(amount)) < quantity.of(0):
         text = "must be greater than or equal to 0"
         found.append(errors.invalid_value("capacity", str(amount), text))
     return found

@@ -69,6 +69,15 @@ def _validate_update(new: Object, old: Object) -> list[FieldError]:
     return [*_validate_common(new), *metadata.immutable(new.get("spec"), old.get("spec"), "spec")]
 
 
+def _prepare_status(new: Object, old: Object) -> None:
+    lifecycle.keep_spec_and_metadata(new, old)
+    # errorCode belongs to a gate that is off by default (MutableCSINodeAllocatableCount).
+    status, before = new.get("status") or {}, old.get("status") or {}
+    for name in ("attachError", "detachError"):
+        if (before.get(name) or {}).get("errorCode") is None:
+            (status.get(name) or {}).pop("errorCode", None)
+
+
 def _validate_status(new: Object, _old: Object) -> list[FieldError]:
     return _validate_common(new) * 2  # upstream does it twice
 
@@ -88,7 +97,7 @@ def _cells(attachment: Object, now: float) -> list[Any]:
 STRATEGY = Strategy(
     prepare_create=lifecycle.clear_status,
     prepare_update=lifecycle.keep_status,
-    prepare_status=lifecycle.keep_spec_and_metadata,
+    prepare_status=_prepare_status,
     validate=_validate,
     validate_update=_validate_update,
     validate_status=_validate_status,
