@@ -63,7 +63,9 @@ def accepts_gzip(accept: str) -> bool:
     return False
 
 
-def wants_gzip(response: Response, accept: str) -> bool:
+def wants_gzip(response: Response, headers: dict[str, str]) -> bool:
+    """Whether to compress a whole body for a request with `headers`."""
+    accept = headers.get("accept-encoding", "")
     return (
         len(response.body) > GZIP_THRESHOLD
         and bool(accept)

@@ -1,14 +1,12 @@
 """One HTTP/1.1 connection.
 
-The model first. Bytes go into llhttp (strict: what two readers could read differently is refused, which is what
-request smuggling lives on). Each complete request joins a queue; one request is answered at a time, in order. A
-handler that returns a `Response` is answered within the same call, without a task; an awaitable, a stream or an
-upgrade gets a task, which is cancelled when the peer leaves.
+The model first. `Reception` turns bytes into a queue of requests; one is answered at a time, in order. A handler that
+returns a `Response` is answered within the same call, without a task; an awaitable, a stream or an upgrade gets a
+task, which is cancelled when the peer leaves.
 
-Limits: head 1 MiB (431, as Go's default), body 3 MiB (413 with upstream's Status; the rest of the body is read and
-dropped, so that the client gets the answer and may go on). Time-outs are deadlines in server ticks (seconds),
-checked by one timer for all connections: a head must be complete within 32 s and an idle connection is kept for 90 s,
-as upstream; a body must be complete within 60 s, and a peer that takes nothing for 120 s is dropped.
+Time-outs are deadlines in server ticks (seconds), checked by one timer for all connections: a head must be complete
+within 32 s and an idle connection is kept for 90 s, as upstream; a body must be complete within 60 s, and a peer that
+takes nothing for 120 s is dropped.
 
 While a request is being answered, reading goes on just far enough to notice that the peer left: as soon as another
 request is complete behind it, reading pauses.
@@ -18,17 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import Awaitable
-from http import HTTPStatus
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-import httptools
 import structlog
 
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.http import encoding, target
+from kloster.apiserver.http.grammar import Incoming, Reception, refusal
 from kloster.apiserver.http.sites import Site, split_cluster_path
 from kloster.apiserver.http.upgrade import Tunnel
 from kloster.client.transport import Request, Response
@@ -38,9 +35,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-MAX_HEAD = 1024 * 1024
-MAX_BODY = 3 * 1024 * 1024
-MAX_DISCARD = 64 * 1024 * 1024
 NEVER = 1 << 62
 BURST = 16
 """Pipelined requests answered in one go before others get a turn."""
@@ -48,75 +42,29 @@ BURST = 16
 STREAM_BURST = 64
 """Chunks of a stream that never waits before others get a turn."""
 
-_names: dict[bytes, str] = {}
-"""Header names seen → lower case. Bounded, because names come from strangers."""
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def _header_name(raw: bytes) -> str:
-    name = raw.decode("ascii").lower()
-    if len(_names) < 512 and len(raw) < 64:
-        _names[raw] = name
-    return name
-
-
-class _Incoming:
-    """A request as it is being received."""
-
-    __slots__ = (
-        "body",
-        "dropped",
-        "head",
-        "headers",
-        "keep_alive",
-        "method",
-        "minor",
-        "refusal",
-        "repeated",
-        "size",
-        "url",
-    )
-
-    def __init__(self) -> None:
-        self.method = ""
-        self.url = b""
-        self.headers: dict[str, str] = {}
-        self.repeated: dict[str, list[str]] | None = None
-        self.head = 0
-        self.body: bytes | bytearray = b""
-        self.size = 0
-        self.dropped = 0
-        self.minor = 1
-        self.keep_alive = True
-        self.refusal: StatusError | None = None
-
-
 class Connection(asyncio.Protocol):
-    """Parses, calls the handler, writes. `site` is None on the common address (there each path says the cluster)."""
+    """Calls the handler and writes. `site` is None on the common address (there each path says the cluster)."""
 
     __slots__ = (
-        "_asking",
         "_busy",
         "_certificate",
         "_closing",
         "_cork",
         "_drained",
         "_finish",
-        "_head_bytes",
-        "_head_done",
-        "_incoming",
-        "_leftover",
-        "_parser",
         "_paused_reading",
-        "_queue",
+        "_reception",
         "_remote",
         "_server",
         "_streaming",
         "_task",
+        "_timed",
+        "_timed_body",
         "_transport",
         "_tunnel",
-        "_upgraded",
         "deadline",
         "site",
     )
@@ -126,27 +74,22 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self._server = server
         self._transport: asyncio.Transport
-        self._parser = httptools.HttpRequestParser(self)
-        self._incoming: _Incoming | None = None
-        self._head_done = False
-        self._head_bytes = 0
-        self._asking = ""
-        self._queue: deque[_Incoming] = deque()
+        self._reception = Reception()
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
         self._finish = False
         self._tunnel: Tunnel | None = None
-        self._upgraded = False
-        self._leftover = b""
         self._cork: list[bytes] | None = None
-        self._drained: asyncio.Event | None = None
+        self._drained: asyncio.Event | None = None  # made when the peer is slow for the first time
         self._paused_reading = False
+        self._timed: Incoming | None = None  # which request, and whether its body, the deadline is about
+        self._timed_body = False
         self._closing = False
         self._certificate: bytes | None = None
         self._remote = ""
 
-    # --- the transport's side -----------------------------------------------------------------------------------
+    # --- the transport's side ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
@@ -169,7 +112,7 @@ class Connection(asyncio.Protocol):
             self._tunnel.end(lost=True)
         elif self._task is not None:
             self._task.cancel()
-        self._queue.clear()
+        self._reception.queue.clear()
 
     def eof_received(self) -> bool:
         if self._tunnel is not None:
@@ -187,7 +130,7 @@ class Connection(asyncio.Protocol):
         if self._drained is not None:
             self._drained.set()
         self._set_deadline()
-        if self._queue and not self._busy:
+        if self._reception.queue and not self._busy:
             self._server.loop.call_soon(self._advance)
 
     def data_received(self, data: bytes) -> None:
@@ -196,250 +139,89 @@ class Connection(asyncio.Protocol):
             return
         if self._closing:
             return
-        if self._upgraded:
-            self._hold(data)
-            return
-        self._cork = []
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgraded = True
-            self._hold(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._malformed(error)
-        if self._queue and not self._busy:
+        reception = self._reception
+        reception.feed(data)
+        if not self._busy:
             self._advance()
-        self._flush()
-        if self.closing:
-            return
-        if self._incoming is not None and not self._head_done:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD:
-                self._refuse(431)
-                return
-        self._set_deadline()
-        if self._queue and not self._paused_reading:
+        elif reception.queue or reception.refusal is not None:
+            self._pause()
+
+    def _pause(self) -> None:
+        if not self._paused_reading:
             self._paused_reading = True
             self._transport.pause_reading()
-
-    def _hold(self, data: bytes) -> None:
-        """Keep what came behind an upgrade request until its answer is known."""
-        self._leftover += data
-        if len(self._leftover) > MAX_HEAD:
-            self._refuse(431)
-
-    # --- the parser's side ---------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._incoming = _Incoming()
-        self._head_done = False
-        self._head_bytes = 0
-        self._asking = ""
-
-    def on_url(self, url: bytes) -> None:
-        if self._incoming is not None:
-            self._incoming.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        incoming = self._incoming
-        if incoming is None or self._head_done:
-            return  # a trailer: upstream ignores them, and nothing may be smuggled in behind the body
-        incoming.head += len(name) + len(value) + 4
-        if incoming.head > MAX_HEAD:
-            self._refuse(431)
-            return
-        known = _names.get(name) or _header_name(name)
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            text = value.decode("utf-8", "replace")
-        headers = incoming.headers
-        if known in headers:
-            # Joined once at the end: a stranger may send a hundred thousand of them.
-            if incoming.repeated is None:
-                incoming.repeated = {}
-            incoming.repeated.setdefault(known, [headers[known]]).append(text)
-        else:
-            headers[known] = text
-
-    def on_headers_complete(self) -> None:
-        incoming = self._incoming
-        self._head_done = True
-        if incoming is None or self._closing:
-            return  # refused already
-        parser = self._parser
-        incoming.method = parser.get_method().decode("ascii")
-        version = parser.get_http_version()
-        if version != "1.1":
-            if version != "1.0":
-                self._refuse(505)
-                return
-            incoming.minor = 0
-        headers = incoming.headers
-        if incoming.repeated is not None:
-            if "host" in incoming.repeated:
-                self._refuse(400)
-                return
-            for name, values in incoming.repeated.items():
-                headers[name] = ", ".join(values)
-        if "host" not in headers and incoming.minor:
-            self._refuse(400, ": missing required Host header")
-            return
-        if "content-length" in headers and int(headers["content-length"]) > MAX_BODY:
-            incoming.refusal = _too_large()
-        expectation = headers.get("expect")
-        if expectation:
-            if expectation.lower() != "100-continue":
-                self._refuse(417)
-            elif incoming.refusal is not None:
-                # The body was not sent yet; whether it still will be nobody knows, hence no next request here.
-                self._respond_and_close(encoding.failure(incoming.refusal))
-            elif incoming.minor:
-                self._asking = "continue"
-                if not self._busy and not self._queue:
-                    self._send_continue()
-
-    def _send_continue(self) -> None:
-        self._asking = ""
-        self._send(_CONTINUE)
-
-    def on_body(self, data: bytes) -> None:
-        incoming = self._incoming
-        if incoming is None or self._closing:
-            return
-        self._asking = ""  # the client did not wait
-        if incoming.refusal is None:
-            size = incoming.size + len(data)
-            if size <= MAX_BODY:
-                if not incoming.size:
-                    incoming.body = data
-                elif isinstance(incoming.body, bytearray):
-                    incoming.body += data
-                else:
-                    incoming.body = bytearray(incoming.body) + data
-                incoming.size = size
-                return
-            incoming.refusal = _too_large()
-            incoming.body = b""
-        incoming.dropped += len(data)
-        if incoming.dropped > MAX_DISCARD:
-            self._respond_and_close(encoding.failure(incoming.refusal))
-
-    def on_message_complete(self) -> None:
-        incoming = self._incoming
-        if incoming is None or self._closing:
-            return
-        incoming.keep_alive = self._parser.should_keep_alive()
-        self._incoming = None
-        self._queue.append(incoming)
-
-    def _malformed(self, error: httptools.HttpParserError) -> None:
-        """The grammar was broken: answer what is complete before it, then refuse and hang up."""
-        if self._closing:
-            return
-        text = str(error)
-        if "after `Connection: close`" in text:
-            self._parser = httptools.HttpRequestParser(self)
-            return
-        if "Transfer-Encoding`" in text and "present" not in text:
-            self._refuse(501, plain="Unsupported transfer encoding")
-        elif "HTTP version" in text:
-            self._refuse(505, ": unsupported protocol version")
-        elif "header token" in text or "header field char" in text:
-            self._refuse(400, ": invalid header name")
-        else:
-            self._refuse(400)
-
-    def _refuse(self, status: int, detail: str = "", plain: str = "") -> None:
-        """An answer below the API, in Go's words, after which the connection ends."""
-        phrase = "Request Header Fields Too Large" if status == 431 else HTTPStatus(status).phrase
-        text = plain or f"{status} {phrase}{detail}"
-        response = Response(status, {"Content-Type": "text/plain; charset=utf-8"}, text.encode())
-        self._respond_and_close(response)
-
-    def _respond_and_close(self, response: Response) -> None:
-        """Answer out of turn and hang up; what stands in the queue, or is being answered, is lost with it."""
-        if self._closing:
-            return
-        self._closing = True
-        self._incoming = None
-        if not self._busy:
-            framing = f"Content-Length: {len(response.body)}\r\nConnection: close\r\n"
-            self._send(encoding.head(response.status, response.headers, framing, self._server.date()) + response.body)
-        self._queue.clear()
-        self._flush()
-        self._linger()
-
-    def _linger(self) -> None:
-        """Close a little later: closing with unread input resets the connection and may eat the answer."""
-        self._closing = True
-        if self._paused_reading:
-            self._paused_reading = False
-            self._transport.resume_reading()
-        self.deadline = NEVER
-        self._server.loop.call_later(0.5, self._transport.close)
 
     # --- answering -----------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
         """Answer queued requests, in order, until one needs a task or others deserve a turn."""
+        reception = self._reception
+        queue = reception.queue
         burst = 0
-        outermost = self._cork is None
-        if outermost:
-            self._cork = []
-        while self._queue and not self._busy and not self._closing:
-            if self._drained is not None and not self._drained.is_set():
-                break
+        cork: list[bytes] = []
+        self._cork = cork
+        while queue and not self._busy and not self._closing:
             if burst == BURST:
                 self._server.loop.call_soon(self._advance)
                 break
+            if self._drained is not None and not self._drained.is_set():
+                break  # resume_writing goes on
             burst += 1
-            self._answer(self._queue.popleft())
-        if outermost:
-            self._flush()
-            self._set_deadline()
-        if not self._queue and self._paused_reading and not self._closing:
-            self._paused_reading = False
-            self._transport.resume_reading()
+            self._answer(queue.popleft())
+        self._cork = None
+        if cork:
+            self._transport.write(cork[0] if len(cork) == 1 else b"".join(cork))
+        if self._closing:
+            return
+        if queue:
+            self._pause()
+        elif not self._busy:
+            if reception.refusal is not None:
+                self._hang_up(reception.refusal)
+                return
+            if reception.wants_continue:
+                reception.wants_continue = False
+                self._transport.write(_CONTINUE)
+            if self._paused_reading:
+                self._paused_reading = False
+                self._transport.resume_reading()
+        self._set_deadline()
 
-    def _answer(self, incoming: _Incoming) -> None:
+    def _answer(self, incoming: Incoming) -> None:
         result: Response | Awaitable[Response]
-        if incoming.refusal is not None:
-            result = encoding.failure(incoming.refusal)
+        if incoming.error is not None:
+            result = encoding.failure(incoming.error)
         else:
             try:
                 result = self._call(incoming)
             except StatusError as error:
                 result = encoding.failure(error)
             except target.BadTarget:
-                self._refuse(400)
-                return
+                incoming.keep_alive = False
+                result = refusal(400)
             except Exception:
                 log.exception("handler failed", remote=self._remote)
                 result = encoding.failure(errors.internal("the request could not be handled"))
-        if type(result) is Response and result.stream is None and result.upgrade is None:
-            if len(result.body) > encoding.GZIP_THRESHOLD:
-                accept = incoming.headers.get("accept-encoding", "")
-                if encoding.wants_gzip(result, accept):
-                    if len(result.body) > encoding.IN_THREAD:
-                        self._begin(incoming, result)
-                        return
-                    result = encoding.mark_gzip(result, encoding.compress(result.body))
-            self._respond(incoming, result)
-        else:
+        if type(result) is not Response or result.stream is not None or result.upgrade is not None:
             self._begin(incoming, result)
+            return
+        if len(result.body) > encoding.GZIP_THRESHOLD and encoding.wants_gzip(result, incoming.headers):
+            if len(result.body) > encoding.IN_THREAD:
+                self._begin(incoming, result)
+                return
+            result = encoding.mark_gzip(result, encoding.compress(result.body))
+        self._respond(incoming, result)
 
-    def _call(self, incoming: _Incoming) -> Response | Awaitable[Response]:
+    def _call(self, incoming: Incoming) -> Response | Awaitable[Response]:
         raw_path, raw_query = target.split(incoming.url)
         site = self.site
         prefix = ""
         if site is None:
             parts = split_cluster_path(raw_path)
-            directory = self._server.directory
             if parts is None:
-                site = directory.common
+                site = self._server.directory.common
             else:
-                found = directory.by_path(parts[0], parts[1])
+                found = self._server.directory.by_path(parts[0], parts[1])
                 if found is None:
                     raise errors.path_not_found()
                 site = found
@@ -448,8 +230,8 @@ class Connection(asyncio.Protocol):
         body = incoming.body
         request = Request(
             incoming.method,
-            target.decode_path(raw_path),
-            target.decode_query(raw_query),
+            target.decode_path(raw_path) if "%" in raw_path else raw_path,
+            target.decode_query(raw_query) if raw_query else [],
             incoming.headers,
             body if isinstance(body, bytes) else bytes(body),
             None,
@@ -459,13 +241,64 @@ class Connection(asyncio.Protocol):
         )
         return site.handler(request)
 
-    def _begin(self, incoming: _Incoming, result: Response | Awaitable[Response]) -> None:
-        self._busy = True
+    def _respond(self, incoming: Incoming, response: Response) -> None:
+        status, body = response.status, response.body
+        if status < 200 or status == 204 or status == 304:
+            framing = ""
+            body = b""
+        else:
+            framing = f"Content-Length: {len(body)}\r\n"
+            if incoming.method == "HEAD":
+                body = b""
+        # After a refused upgrade nobody knows in which protocol the client goes on.
+        keep = incoming.keep_alive and not self._finish and not self._reception.upgraded
+        if not keep:
+            framing += "Connection: close\r\n"
+        elif not incoming.minor:
+            framing += "Connection: keep-alive\r\n"
+        head = encoding.head(status, response.headers, framing, self._server.date, incoming.minor)
+        if len(body) > 65536:
+            self._send(head)
+            self._send(body)
+        else:
+            self._send(head + body)
+        if not keep:
+            self._end_after_answer()
+
+    def _end_after_answer(self) -> None:
+        """Close once the answer is sent; a little later if input is under way, as a close would then reset it away."""
+        self._closing = True
+        self._reception.queue.clear()
+        if self._cork:
+            self._transport.write(b"".join(self._cork))
+            self._cork.clear()
+        if self._reception.incoming is not None or self._paused_reading:
+            self._linger()
+        else:
+            self._transport.close()
+
+    def _hang_up(self, response: Response) -> None:
+        framing = f"Content-Length: {len(response.body)}\r\nConnection: close\r\n"
+        head = encoding.head(response.status, response.headers, framing, self._server.date)
+        self._transport.write(head + response.body)
+        self._linger()
+
+    def _linger(self) -> None:
+        self._closing = True
+        if self._paused_reading:
+            self._paused_reading = False
+            self._transport.resume_reading()
         self.deadline = NEVER
+        self._server.loop.call_later(0.5, self._transport.close)
+
+    # --- answers that take time ----------------------------------------------------------------------------------
+
+    def _begin(self, incoming: Incoming, result: Response | Awaitable[Response]) -> None:
+        self._busy = True
         self._task = self._server.spawn(self._run(incoming, result))
         self._task.add_done_callback(self._ended)
 
-    async def _run(self, incoming: _Incoming, result: Response | Awaitable[Response]) -> None:
+    async def _run(self, incoming: Incoming, result: Response | Awaitable[Response]) -> None:
         try:
             response = result if isinstance(result, Response) else await result
         except StatusError as error:
@@ -480,7 +313,7 @@ class Connection(asyncio.Protocol):
         elif response.stream is not None:
             await self._stream(incoming, response)
         else:
-            if encoding.wants_gzip(response, incoming.headers.get("accept-encoding", "")):
+            if encoding.wants_gzip(response, incoming.headers):
                 if len(response.body) > encoding.IN_THREAD:
                     packed = await asyncio.to_thread(encoding.compress, response.body)
                 else:
@@ -493,51 +326,19 @@ class Connection(asyncio.Protocol):
         self._task = None
         self._busy = False
         self._streaming = False
-        if not task.cancelled() and task.exception() is not None:
-            error = task.exception()
+        if task.cancelled():
+            if not self._closing:
+                self._transport.abort()
+            return
+        error = task.exception()
+        if error is not None:
             if not isinstance(error, ConnectionError):
                 log.error("connection failed", remote=self._remote, error=repr(error))
             self._transport.abort()
-            return
-        if task.cancelled() and not self._closing:
-            self._transport.abort()
-            return
-        if self._closing:
-            return
-        if self._asking:
-            self._send_continue()
-        self._advance()
+        elif not self._closing:
+            self._advance()
 
-    def _respond(self, incoming: _Incoming, response: Response) -> None:
-        status, body = response.status, response.body
-        if status < 200 or status == 204 or status == 304:
-            framing = ""
-            body = b""
-        else:
-            framing = f"Content-Length: {len(body)}\r\n"
-            if incoming.method == "HEAD":
-                body = b""
-        keep = incoming.keep_alive and not self._finish and not (self._upgraded and not self._queue)
-        if not keep:
-            framing += "Connection: close\r\n"
-        elif not incoming.minor:
-            framing += "Connection: keep-alive\r\n"
-        head = encoding.head(status, response.headers, framing, self._server.date(), incoming.minor)
-        if len(body) > 65536:
-            self._send(head)
-            self._send(body)
-        else:
-            self._send(head + body)
-        if not keep:
-            self._queue.clear()
-            self._flush()
-            if self._incoming is not None:
-                self._linger()
-            else:
-                self._closing = True
-                self._transport.close()
-
-    async def _stream(self, incoming: _Incoming, response: Response) -> None:
+    async def _stream(self, incoming: Incoming, response: Response) -> None:
         """Send chunk by chunk, waiting while the peer is slow. The stream is closed whatever happens."""
         assert response.stream is not None
         chunked = incoming.minor == 1
@@ -545,19 +346,18 @@ class Connection(asyncio.Protocol):
         framing = "Transfer-Encoding: chunked\r\n" if chunked else ""
         if not keep:
             framing += "Connection: close\r\n"
+        transport = self._transport
         sent = 0
         self._streaming = True
         try:
-            self._transport.write(
-                encoding.head(response.status, response.headers, framing, self._server.date(), incoming.minor)
+            transport.write(
+                encoding.head(response.status, response.headers, framing, self._server.date, incoming.minor)
             )
             if incoming.method != "HEAD":
                 async for chunk in response.stream:
                     if not chunk:
                         continue
-                    if chunked:
-                        chunk = b"%x\r\n%b\r\n" % (len(chunk), chunk)
-                    self._transport.write(chunk)
+                    transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                     if self._drained is not None and not self._drained.is_set():
                         await self._drained.wait()
                     sent += 1
@@ -573,28 +373,31 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         if chunked and incoming.method != "HEAD":
-            self._transport.write(b"0\r\n\r\n")
-        if not keep:
+            transport.write(b"0\r\n\r\n")
+        if not keep or self._finish:
             self._closing = True
-            self._transport.close()
+            transport.close()
 
-    async def _switch(self, incoming: _Incoming, response: Response) -> None:
+    async def _switch(self, incoming: Incoming, response: Response) -> None:
         assert response.upgrade is not None
-        if not self._upgraded:
+        reception = self._reception
+        if not reception.upgraded:
             # Nothing was asked to be upgraded: the handler is wrong, and the client would not understand 101.
             incoming.keep_alive = False
             self._respond(incoming, encoding.failure(errors.bad_request("Upgrade request required")))
             return
-        self._transport.write(encoding.head(response.status, response.headers, "", self._server.date()))
+        self._transport.write(encoding.head(response.status, response.headers, "", self._server.date))
         if self._drained is None:
             self._drained = asyncio.Event()
             self._drained.set()
-        self._tunnel = Tunnel(self._transport, self._drained, self._leftover)
-        self._leftover = b""
+        self._tunnel = Tunnel(self._transport, self._drained, reception.leftover)
+        reception.leftover = b""
+        if self._paused_reading:
+            self._paused_reading = False
+            self._transport.resume_reading()
         try:
-            await response.upgrade(self._tunnel)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+            with suppress(ConnectionError):
+                await response.upgrade(self._tunnel)
         finally:
             self._closing = True
             self._transport.close()
@@ -607,43 +410,35 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(data)
 
-    def _flush(self) -> None:
-        cork = self._cork
-        self._cork = None
-        if cork:
-            self._transport.write(cork[0] if len(cork) == 1 else b"".join(cork))
-
     def _set_deadline(self) -> None:
         """What the connection waits for now decides how long it may take. Trickling bytes does not extend it."""
         server = self._server
+        reception = self._reception
         if self._drained is not None and not self._drained.is_set():
             return  # set by pause_writing
-        if self._busy or self._tunnel is not None or self._closing:
+        incoming = reception.incoming
+        if self._busy or self._closing or self._tunnel is not None:
             self.deadline = NEVER
-        elif self._incoming is None:
+        elif incoming is None:
             self.deadline = server.tick + server.limits.idle
-        elif not self._head_done:
-            self.deadline = min(self.deadline, server.tick + server.limits.head)
-        else:
-            self.deadline = server.tick + server.limits.body if self._incoming.size == 0 else self.deadline
+        elif incoming is not self._timed or reception.head_done is not self._timed_body:
+            self._timed = incoming
+            self._timed_body = reception.head_done
+            self.deadline = server.tick + (server.limits.body if reception.head_done else server.limits.head)
 
     def expire(self) -> None:
         """The deadline has passed."""
         if self._drained is not None and not self._drained.is_set():
             self._transport.abort()
-        elif self._incoming is not None and self._head_done:
-            self._refuse(408)
+        elif self._reception.incoming is not None and self._reception.head_done:
+            self._hang_up(refusal(408))
         else:
             self._closing = True
             self._transport.close()
 
     @property
-    def closing(self) -> bool:
-        return self._closing
-
-    @property
     def idle(self) -> bool:
-        return not self._busy and not self._queue and self._incoming is None
+        return not self._busy and not self._reception.queue and self._reception.incoming is None
 
     def finish(self) -> None:
         """Answer what has been asked, then close. Streams end now, cleanly."""
@@ -667,7 +462,3 @@ async def _close_stream(response: Response) -> None:
     close = getattr(response.stream, "aclose", None)
     if close is not None:
         await close()
-
-
-def _too_large() -> StatusError:
-    return errors.too_large(f"Request entity too large: limit is {MAX_BODY}")

@@ -43,6 +43,7 @@ class Server:
         self.directory = directory
         self.limits = limits or Limits()
         self.tick = 0
+        self.date = ""  # the Date header's value, renewed once a second while there are connections
         self.loop: asyncio.AbstractEventLoop
         self._drain = drain
         self._connections: set[Connection] = set()
@@ -50,8 +51,6 @@ class Server:
         self._welcoming: set[asyncio.Task[None]] = set()
         self._listeners: list[listeners.Listener] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._date = ""
-        self._dated = 0
         self._departed = asyncio.Event()
 
     async def __aenter__(self) -> Server:
@@ -172,6 +171,7 @@ class Server:
     def joined(self, connection: Connection) -> None:
         self._connections.add(connection)
         if self._timer is None:
+            self.date = formatdate(time.time(), usegmt=True)
             self._timer = self.loop.call_later(1.0, self._second)
 
     def left(self, connection: Connection) -> None:
@@ -184,17 +184,10 @@ class Server:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def date(self) -> str:
-        """The Date header's value, made once a second."""
-        now = int(time.time())
-        if now != self._dated:
-            self._dated = now
-            self._date = formatdate(now, usegmt=True)
-        return self._date
-
     def _second(self) -> None:
         """Once a second, while there are connections: end those whose deadline has passed."""
         self.tick += 1
+        self.date = formatdate(time.time(), usegmt=True)
         tick = self.tick
         for connection in [one for one in self._connections if one.deadline < tick]:
             connection.expire()
