@@ -536,6 +536,7 @@ def test_an_upgrade_that_nobody_asked_for_is_refused() -> None:
     [
         pytest.param(b"", b"", id="nothing"),
         pytest.param(b"GET / HT", b"", id="half-a-head"),
+        pytest.param(b"\r\n", b"", id="empty-lines"),
         pytest.param(POST + b"Content-Length: 10\r\n\r\nabc", b"HTTP/1.1 408 ", id="half-a-body"),
     ],
 )
@@ -546,7 +547,7 @@ def test_those_who_dawdle_are_hung_up_on(begin: bytes, status: bytes) -> None:
         async with serving(echo, limits) as world:
             reader, writer = await asyncio.open_connection(HOST, world.plain)
             writer.write(begin)
-            trickle = asyncio.create_task(_trickle(writer))
+            trickle = asyncio.create_task(_trickle(writer, begin == b"\r\n"))
             received = await asyncio.wait_for(reader.read(), 6)
             trickle.cancel()
             assert received.startswith(status)
@@ -555,9 +556,9 @@ def test_those_who_dawdle_are_hung_up_on(begin: bytes, status: bytes) -> None:
     run(scenario)
 
 
-async def _trickle(writer: asyncio.StreamWriter) -> None:
+async def _trickle(writer: asyncio.StreamWriter, empty: bool) -> None:
     """A byte now and then must not buy more time."""
-    for byte in b"TP/1.1xyz":
+    for byte in b"TP/1.1xyz" if not empty else b"\r\n" * 5:
         await asyncio.sleep(0.4)
         writer.write(bytes([byte]))
 

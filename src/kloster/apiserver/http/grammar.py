@@ -116,15 +116,15 @@ class Reception:
 
     # --- llhttp's callbacks --------------------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        if self.refusal is None:
-            self.incoming = Incoming()
+    def on_url(self, url: bytes) -> None:
+        incoming = self.incoming
+        if incoming is not None:
+            incoming.url += url
+        elif self.refusal is None:
+            self.incoming = incoming = Incoming()
+            incoming.url = url
             self.head_done = False
             self._partial = 0
-
-    def on_url(self, url: bytes) -> None:
-        if self.incoming is not None:
-            self.incoming.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         incoming = self.incoming

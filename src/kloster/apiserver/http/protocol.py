@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
 
     # --- answering -----------------------------------------------------------------------------------------------
 
-    def _advance(self) -> None:
+    def _advance(self, answered: bool = False) -> None:
         """Answer queued requests, in order, until one needs a task or others deserve a turn."""
         reception = self._reception
         queue = reception.queue
@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
             if self._paused_reading:
                 self._paused_reading = False
                 self._transport.resume_reading()
-        self._set_deadline()
+        self._set_deadline(answered or burst > 0)
 
     def _answer(self, incoming: Incoming) -> None:
         result: Response | Awaitable[Response]
@@ -336,7 +336,7 @@ class Connection(asyncio.Protocol):
                 log.error("connection failed", remote=self._remote, error=repr(error))
             self._transport.abort()
         elif not self._closing:
-            self._advance()
+            self._advance(answered=True)
 
     async def _stream(self, incoming: Incoming, response: Response) -> None:
         """Send chunk by chunk, waiting while the peer is slow. The stream is closed whatever happens."""
@@ -410,7 +410,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(data)
 
-    def _set_deadline(self) -> None:
+    def _set_deadline(self, answered: bool = True) -> None:
         """What the connection waits for now decides how long it may take. Trickling bytes does not extend it."""
         server = self._server
         reception = self._reception
@@ -420,7 +420,8 @@ class Connection(asyncio.Protocol):
         if self._busy or self._closing or self._tunnel is not None:
             self.deadline = NEVER
         elif incoming is None:
-            self.deadline = server.tick + server.limits.idle
+            if answered:
+                self.deadline = server.tick + server.limits.idle
         elif incoming is not self._timed or reception.head_done is not self._timed_body:
             self._timed = incoming
             self._timed_body = reception.head_done
