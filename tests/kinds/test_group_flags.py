@@ -11,7 +11,7 @@ from tests.kinds.test_groups import CATALOG, FOLDER, kind_of, read
 
 from kloster.apimachinery import Object
 from kloster.kinds.catalog import Kind, catalog
-from kloster.kinds.strategy import DEFAULT
+from kloster.kinds.strategy import DEFAULT, Strategy
 
 FLAGS = json.loads((FOLDER / "flags.json").read_text())
 MINORS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
@@ -37,7 +37,7 @@ def test_every_kind_has_a_strategy_with_a_cell_for_each_column(minor: str) -> No
     assert missing == set()
     for kind in kinds(minor):
         bare: Object = {"metadata": {"name": "x", "creationTimestamp": "2024-01-01T00:00:00Z"}}
-        row = kind.strategy.row([column[0] for column in kind.columns])
+        row = kind.strategy.cells
         if kind.plural in UNPRINTED:
             assert row is None
             continue
@@ -82,5 +82,31 @@ def test_defaults_settle(answer: Object) -> None:
     assert twice == once
 
 
-def test_generated_data_names_the_oracle() -> None:
+def strategy(minor: str, group: str, plural: str) -> Strategy:
+    return next(kind.strategy for kind in kinds(minor) if (kind.group, kind.plural) == (group, plural))
+
+
+@pytest.mark.parametrize(("minor", "kept"), [("1.31", None), ("1.34", None), ("1.35", 1), ("1.37", 1)])
+def test_gates_open_with_their_minor(minor: str, kept: int | None) -> None:
+    """MaxUnavailableStatefulSet: dropped before 1.35, defaulted since."""
+    stateful: Object = {"metadata": {"name": "db"}, "spec": {"template": {"spec": {}}}}
+    behaviour = strategy(minor, "apps", "statefulsets")
+    behaviour.default(stateful)
+    behaviour.prepare_create(stateful)
+    assert stateful["spec"]["updateStrategy"]["rollingUpdate"].get("maxUnavailable") == kept
+
+
+def test_autoscalers_survive_the_old_version() -> None:
+    """v2 → v1 → v2 loses nothing, but that v1 always has a value beside an object's average."""
+    known = [param.values[0] for param in recorded() if param.id.startswith("autoscaling")]
+    for answer in known:
+        item = read(answer)
+        for metric in item["spec"]["metrics"]:
+            if (target := metric.get("object", {}).get("target")) and "averageValue" in target:
+                target["value"] = "0"
+        convert = kind_of(answer).strategy.convert
+        assert convert["v1", "v2"](convert["v2", "v1"](item)) == item
+
+
+def test_data_is_the_oracles() -> None:
     assert CATALOG.minor == "1.34"

@@ -103,11 +103,14 @@ class Kind:
 class _BuiltinKind(Kind):
     """A kind whose strategy module is imported when its strategy is first asked for."""
 
-    __slots__ = ()
+    __slots__ = ("minor",)
+
+    minor: str
 
     @classmethod
-    def of(cls, **data: Any) -> Kind:
+    def of(cls, minor: str, **data: Any) -> Kind:
         kind = cls(strategy=DEFAULT, **data)
+        object.__setattr__(kind, "minor", minor)
         object.__delattr__(kind, "strategy")
         return kind
 
@@ -115,7 +118,7 @@ class _BuiltinKind(Kind):
         # Only an empty slot gets here.
         if name != "strategy":
             raise AttributeError(name)
-        object.__setattr__(self, "strategy", strategy(self.group, self.plural))
+        object.__setattr__(self, "strategy", strategy(self.group, self.plural, self.minor))
         return self.strategy
 
 
@@ -125,14 +128,27 @@ def folder(group: str) -> str:
 
 
 @cache
-def strategy(group: str, plural: str) -> Strategy:
-    """The behaviour of a built-in resource: its module's STRATEGY, `DEFAULT` where there is no module."""
+def strategy(group: str, plural: str, minor: str = "") -> Strategy:
+    """The behaviour of a built-in resource: its module's STRATEGY, `DEFAULT` where there is no module.
+
+    A module whose kind behaves differently from some minor on has CHANGED as well: that minor → its Strategy, the
+    oldest first.
+    """
     package = f"{__package__}.{folder(group)}"
     name = f"{package}.{plural}"
     if importlib.util.find_spec(package) is None or importlib.util.find_spec(name) is None:
         return DEFAULT
-    found: Strategy = importlib.import_module(name).STRATEGY
+    module = importlib.import_module(name)
+    found: Strategy = module.STRATEGY
+    changed: Mapping[str, Strategy] = getattr(module, "CHANGED", {})
+    for since, other in changed.items():
+        if minor and _order(minor) >= _order(since):
+            found = other
     return found
+
+
+def _order(minor: str) -> tuple[int, ...]:
+    return tuple(map(int, minor.split(".")))
 
 
 class Catalog:
@@ -265,6 +281,7 @@ class Catalog:
         if type is None:
             raise LookupError(f"the data of Kubernetes {self.minor} lacks the type of {api_version} {kind}")
         return _BuiltinKind.of(
+            self.minor,
             group=group,
             version=version,
             plural=plural,

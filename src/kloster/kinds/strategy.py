@@ -2,7 +2,9 @@
 
 Each built-in kind that needs more than the data of its version has a module ``kinds/<group>/<plural>.py`` with a
 constant ``STRATEGY``; a kind without a module gets `DEFAULT`. The group's folder is its first label
-(``rbac`` for rbac.authorization.k8s.io, ``core`` for the core group; see `catalog.folder`).
+(``rbac`` for rbac.authorization.k8s.io, ``core`` for the core group; see `catalog.folder`). STRATEGY is the behaviour
+from the oldest minor on; where it changed later (a gate that was opened, other columns), the module has
+``CHANGED = {minor: Strategy}`` as well.
 
 All functions are pure. Objects are in the storage version. Those that may change the object change it in place; the
 pipeline gives them a copy of their own.
@@ -10,7 +12,7 @@ pipeline gives them a copy of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +58,6 @@ class Strategy:
                          (object, asked seconds or None) → seconds
     orphan_by_default    dependents are orphaned unless the request says otherwise
     cells                the row of its table, in the order of its columns: (object, now) → cells
-    tables               the same for versions whose columns differ: names of the columns → cells (see `row`)
     fields               selectable fields beyond metadata.name and metadata.namespace: path → text of object
     convert              (from version, to version) → function that returns the object in the other version
     """
@@ -77,13 +78,8 @@ class Strategy:
     graceful: Callable[[Object, int | None], int | None] | None = None
     orphan_by_default: bool = False
     cells: Callable[[Object, float], list[Any]] | None = None
-    tables: Mapping[tuple[str, ...], Callable[[Object, float], list[Any]]] = field(default_factory=dict)
     fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     convert: Mapping[tuple[str, str], Callable[[Object], Object]] = field(default_factory=dict)
-
-    def row(self, columns: Sequence[str]) -> Callable[[Object, float], list[Any]] | None:
-        """What makes the rows of a table with these columns; None: the name and the creation time."""
-        return self.tables.get(tuple(columns), self.cells) if self.tables else self.cells
 
 
 DEFAULT = Strategy()

@@ -6,13 +6,12 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/cust
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.kinds import checks, conditions, defaulting, lifecycle
 from kloster.kinds.strategy import Strategy
-
-_WIDE = ("Name", "Scope", "Versions", "Created At", "Group", "Kind", "ShortNames", "Established")
 
 
 def _spec(crd: Object) -> Object:
@@ -63,7 +62,7 @@ def _cells(crd: Object, _now: float) -> list[Any]:
 
 
 def _wide_cells(crd: Object, now: float) -> list[Any]:
-    """The columns of 1.37 and later."""
+    """The columns since 1.37."""
     spec = _spec(crd)
     names = spec.get("names") or {}
     served = [checks.text(version.get("name")) for version in spec.get("versions") or () if version.get("served")]
@@ -88,5 +87,5 @@ STRATEGY = Strategy(
     status=True,
     unconditional_update=False,
     cells=_cells,
-    tables={_WIDE: _wide_cells},
 )
+CHANGED = {"1.37": dataclasses.replace(STRATEGY, cells=_wide_cells)}

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -50,8 +51,15 @@ def _default(stateful: Object) -> None:
         defaulting.empty(defaulting.struct(claim, "status"), phase="Pending")
 
 
+def _default_ungated(stateful: Object) -> None:
+    _default(stateful)
+    strategy = stateful["spec"]["updateStrategy"]
+    if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
+        defaulting.absent(strategy["rollingUpdate"], maxUnavailable=1)
+
+
 def _drop_gated(new: Object, old: Object | None) -> None:
-    """maxUnavailable belongs to a gate that is off by default (MaxUnavailableStatefulSet)."""
+    """maxUnavailable belongs to a gate that is off by default until 1.35 (MaxUnavailableStatefulSet)."""
     before = (((old or {}).get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {}
     rolling = ((new.get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {}
     if before.get("maxUnavailable") is None:
@@ -119,7 +127,18 @@ def _strategy(path: str, strategy: Object) -> list[FieldError]:
     if kind != "RollingUpdate":
         shown = {"Type": kind, "RollingUpdate": None if rolling is None else _go(rolling)}
         return [errors.invalid_value(path, shown, "must be 'RollingUpdate' or 'OnDelete'")]
-    return checks.nonnegative(f"{path}.rollingUpdate.partition", (rolling or {}).get("partition"))
+    return _rolling(f"{path}.rollingUpdate", rolling or {})
+
+
+def _rolling(path: str, rolling: Object) -> list[FieldError]:
+    found = checks.nonnegative(f"{path}.partition", rolling.get("partition"))
+    if (unavailable := rolling.get("maxUnavailable")) is None:
+        return found
+    path = f"{path}.maxUnavailable"
+    found.extend(checks.int_or_percent(path, unavailable))
+    if checks.amount(unavailable) == 0:
+        found.append(errors.invalid_value(path, unavailable, "cannot be 0"))
+    return [*found, *checks.at_most_all(path, unavailable)]
 
 
 def _go(rolling: Object) -> Object:
@@ -168,3 +187,11 @@ STRATEGY = Strategy(
     status=True,
     cells=_cells,
 )
+CHANGED = {
+    "1.35": dataclasses.replace(
+        STRATEGY,
+        default=_default_ungated,
+        prepare_create=lifecycle.clear_status,
+        prepare_update=lifecycle.keep_status,
+    )
+}

@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscal
 
 from __future__ import annotations
 
-from kloster.apimachinery import Object, errors
+from kloster.apimachinery import Object, errors, quantity
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import checks, defaulting
 
@@ -62,6 +62,10 @@ def _rules(path: str, rules: Object) -> list[FieldError]:
         found.append(errors.required(f"{path}.policies", "must specify at least one Policy"))
     for index, item in enumerate(policies or ()):
         found.extend(_policy(f"{path}.policies[{index}]", item))
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and quantity.parse(str(tolerance)) < quantity.of(0):
+        text = "must be greater than or equal to 0"
+        found.append(errors.invalid_value(f"{path}.tolerance", str(tolerance), text))
     return found
 
 

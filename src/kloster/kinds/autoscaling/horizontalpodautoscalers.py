@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscal
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -97,3 +98,11 @@ STRATEGY = Strategy(
         ("v2", "v1"): conversion.to_v1,
     },
 )
+# Since then a tolerance is kept without having been in use before.
+CHANGED = {
+    "1.35": dataclasses.replace(
+        STRATEGY,
+        prepare_create=lifecycle.clear_status,
+        prepare_update=lifecycle.keep_status,
+    )
+}

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-r
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -33,7 +34,7 @@ def _default(driver: Object) -> None:
 
 
 def _drop_gated(new: Object, old: Object | None) -> None:
-    """nodeAllocatableUpdatePeriodSeconds belongs to a gate that is off by default (MutableCSINodeAllocatableCount)."""
+    """nodeAllocatableUpdatePeriodSeconds is gated until 1.35 (MutableCSINodeAllocatableCount)."""
     if ((old or {}).get("spec") or {}).get(_GATED) is None:
         (new.get("spec") or {}).pop(_GATED, None)
 
@@ -42,8 +43,16 @@ def _prepare_create(driver: Object) -> None:
     _drop_gated(driver, None)
 
 
+def _prepare_create_ungated(_driver: Object) -> None:
+    return None
+
+
 def _prepare_update(new: Object, old: Object) -> None:
     _drop_gated(new, old)
+    _count(new, old)
+
+
+def _count(new: Object, old: Object) -> None:
     # A driver has no generation until its spec changes for the first time.
     if not metadata.same(new.get("spec"), old.get("spec")):
         lifecycle.next_generation(new, old)
@@ -111,3 +120,4 @@ STRATEGY = Strategy(
     returns_deleted=True,
     cells=_cells,
 )
+CHANGED = {"1.35": dataclasses.replace(STRATEGY, prepare_create=_prepare_create_ungated, prepare_update=_count)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -71,7 +72,7 @@ def _validate_update(new: Object, old: Object) -> list[FieldError]:
 
 def _prepare_status(new: Object, old: Object) -> None:
     lifecycle.keep_spec_and_metadata(new, old)
-    # errorCode belongs to a gate that is off by default (MutableCSINodeAllocatableCount).
+    # errorCode is gated until 1.35 (MutableCSINodeAllocatableCount).
     status, before = new.get("status") or {}, old.get("status") or {}
     for name in ("attachError", "detachError"):
         if (before.get(name) or {}).get("errorCode") is None:
@@ -106,3 +107,4 @@ STRATEGY = Strategy(
     returns_deleted=True,
     cells=_cells,
 )
+CHANGED = {"1.35": dataclasses.replace(STRATEGY, prepare_status=lifecycle.keep_spec_and_metadata)}
