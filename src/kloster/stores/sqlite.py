@@ -89,11 +89,13 @@ class _Holding:
             self._give_up()
             raise
 
-    def rest(self) -> None:
-        """Close the file but keep the lock; the next write opens it again."""
+    def rest(self, newest: int) -> None:
+        """Close the file, tidied, but keep the lock; the next write opens it again."""
         if self._file is not None:
             file, self._file = self._file, None
             try:
+                self._purge(file, newest)
+                file.vacuum(pages=8192)
                 file.close()
             finally:
                 file.abandon()
@@ -137,10 +139,7 @@ class _Holding:
         try:
             if self._file is None and self._undo:
                 self._reopen()
-            if self._file is not None:
-                self._purge(self._file, newest)
-                self._file.vacuum(pages=8192)
-                self._file.close()
+            self.rest(newest)
         finally:
             self.release()
 
@@ -291,7 +290,9 @@ class SqliteStore(LocalStore):
 
         The next write opens the file again (half a millisecond). Watches below today's revision are compacted.
         """
-        await self._writer.errand(lambda: self._committer.run(self._holding.rest), lambda _: None)
+        await self._writer.errand(
+            lambda: self._committer.run(self._holding.rest, self._overlay.revision), lambda _: None
+        )
         self._log.compact(self._log.revision)
 
     async def freeze(self, path: Path) -> Layer:
