@@ -15,19 +15,20 @@ from kloster.apimachinery.apply.typed import ItemError, deduce, plan, stepper
 from kloster.apimachinery.schema.model import Leaf, ListType, MapType, StructType, Type
 
 
-def validate(value: Any, type: Type, path: str = "") -> Iterator[str]:
-    """What is wrong with an applied value, in upstream's words."""
+def validate(value: Any, type: Type, path: str = "", open: bool = False) -> Iterator[str]:
+    """What is wrong with an applied value, in upstream's words. `open`: something above it keeps unknown fields, which
+    opens everything below as well."""
     type = deduce(type, value)
     if value is None or type is Leaf.RAW:
         return
     if isinstance(type, ListType):
         if isinstance(value, list):
-            yield from _validate_items(value, type, path)
+            yield from _validate_items(value, type, path, open)
         else:
             yield _said(path, f"expected list, got &{{{golang.shown(value)}}}")
     elif isinstance(type, StructType | MapType):
         if isinstance(value, dict):
-            yield from _validate_fields(value, type, path)
+            yield from _validate_fields(value, type, path, open)
         else:
             yield _said(path, f"expected map, got &{{{golang.shown(value)}}}")
     else:
@@ -38,11 +39,11 @@ def _said(path: str, text: str) -> str:
     return f"{path}: {text}" if path else text
 
 
-def _validate_items(items: list[Any], type: ListType, path: str) -> Iterator[str]:
+def _validate_items(items: list[Any], type: ListType, path: str, open: bool) -> Iterator[str]:
     seen = set()
     for index, item in enumerate(items):
         if type.kind == "atomic":
-            yield from validate(item, type.item, f"{path}[{index}]")
+            yield from validate(item, type.item, f"{path}[{index}]", open)
             continue
         try:
             step = stepper(type)(item)
@@ -56,20 +57,22 @@ def _validate_items(items: list[Any], type: ListType, path: str) -> Iterator[str
         yield from validate(item, type.item, path + from_step)
 
 
-def _validate_fields(value: dict[str, Any], type: StructType | MapType, path: str) -> Iterator[str]:
+def _validate_fields(value: dict[str, Any], type: StructType | MapType, path: str, open: bool) -> Iterator[str]:
     if isinstance(type, MapType):
         for name in sorted(value):
-            yield from validate(value[name], type.value, f"{path}.{name}")
+            yield from validate(value[name], type.value, f"{path}.{name}", open)
         return
     known = plan(type)
-    closed = bool(known.fields) and not type.open
+    # Built-in types inside of custom resources (their metadata) stay closed.
+    open = type.sorted and (open or type.open)
+    closed = bool(known.fields) and not open
     for name in sorted(value):
         field = known.fields.get(name)
         if field is None and closed:
             # Upstream stops at the first one that it meets.
             yield _said(f"{path}.{name}", "field not declared in schema")
             return
-        yield from validate(value[name], field[1] if field else known.other, f"{path}.{name}")
+        yield from validate(value[name], field[1] if field else known.other, f"{path}.{name}", open)
 
 
 _TEXTS = (Leaf.STRING, Leaf.BYTES)
