@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -118,7 +118,9 @@ class _BuiltinKind(Kind):
         # Only an empty slot gets here.
         if name != "strategy":
             raise AttributeError(name)
-        object.__setattr__(self, "strategy", strategy(self.group, self.plural, self.minor))
+        found = strategy(self.group, self.plural, self.minor)
+        cells = found.tables.get(tuple(name for name, *_ in self.columns))
+        object.__setattr__(self, "strategy", found if cells is None else replace(found, cells=cells))
         return self.strategy
 
 

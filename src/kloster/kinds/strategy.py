@@ -58,6 +58,7 @@ class Strategy:
                          (object, asked seconds or None) → seconds
     orphan_by_default    dependents are orphaned unless the request says otherwise
     cells                the row of its table, in the order of its columns: (object, now) → cells
+    tables               the same for versions whose columns differ: names of the columns → cells. The catalog picks
     fields               selectable fields beyond metadata.name and metadata.namespace: path → text of object
     convert              (from version, to version) → function that returns the object in the other version
     """
@@ -78,6 +79,7 @@ class Strategy:
     graceful: Callable[[Object, int | None], int | None] | None = None
     orphan_by_default: bool = False
     cells: Callable[[Object, float], list[Any]] | None = None
+    tables: Mapping[tuple[str, ...], Callable[[Object, float], list[Any]]] = field(default_factory=dict)
     fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     convert: Mapping[tuple[str, str], Callable[[Object], Object]] = field(default_factory=dict)
 
