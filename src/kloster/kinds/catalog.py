@@ -119,8 +119,9 @@ class _BuiltinKind(Kind):
         if name != "strategy":
             raise AttributeError(name)
         found = strategy(self.group, self.plural, self.minor)
-        cells = found.tables.get(tuple(name for name, *_ in self.columns))
-        object.__setattr__(self, "strategy", found if cells is None else replace(found, cells=cells))
+        if found.tables:
+            found = replace(found, cells=found.row([name for name, *_ in self.columns]))
+        object.__setattr__(self, "strategy", found)
         return self.strategy
 
 

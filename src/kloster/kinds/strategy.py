@@ -12,7 +12,7 @@ pipeline gives them a copy of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,8 @@ class Strategy:
                          (object, asked seconds or None) → seconds
     orphan_by_default    dependents are orphaned unless the request says otherwise
     cells                the row of its table, in the order of its columns: (object, now) → cells
-    tables               the same for versions whose columns differ: names of the columns → cells. The catalog picks
+    tables               the same for versions whose columns differ: names of the columns → cells (see `row`);
+                         in a catalog, `cells` are already those of the version
     fields               selectable fields beyond metadata.name and metadata.namespace: path → text of object
     convert              (from version, to version) → function that returns the object in the other version
     """
@@ -82,6 +83,10 @@ class Strategy:
     tables: Mapping[tuple[str, ...], Callable[[Object, float], list[Any]]] = field(default_factory=dict)
     fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     convert: Mapping[tuple[str, str], Callable[[Object], Object]] = field(default_factory=dict)
+
+    def row(self, columns: Sequence[str]) -> Callable[[Object, float], list[Any]] | None:
+        """What makes the rows of a table with these columns; None: the name and the creation time."""
+        return self.tables.get(tuple(columns), self.cells)
 
 
 DEFAULT = Strategy()
