@@ -9,13 +9,14 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import defaulting, lifecycle
 from kloster.kinds.core.podcells import cells
-from kloster.kinds.podspec import status, updates, validation
+from kloster.kinds.podspec import disabled, status, updates, validation
 from kloster.kinds.podspec.defaults import default_pod, default_pod_spec
 from kloster.kinds.podspec.qos import qos_class
 from kloster.kinds.strategy import Strategy
@@ -49,6 +50,7 @@ def _align_ips(status: Object) -> None:
 
 
 def _prepare_create(pod: Object) -> None:
+    """Since 1.35."""
     spec = pod.get("spec") or {}
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
     if spec.get("schedulingGates"):
@@ -58,17 +60,43 @@ def _prepare_create(pod: Object) -> None:
                 "status": "False",
                 "reason": "SchedulingGated",
                 "message": "Scheduling is blocked due to non-empty scheduling gates",
-                "lastProbeTime": None,
                 "lastTransitionTime": pod["metadata"].get("creationTimestamp"),
             }
         ]
-    _merge_label_keys(pod)
-
-
-def _merge_label_keys(pod: Object) -> None:
-    """matchLabelKeys become requirements with the pod's own values: a rollout's pods only look at each other."""
-    spec = pod.get("spec") or {}
     labels = pod["metadata"].get("labels") or {}
+    _merge_affinity(spec, labels)
+    for constraint in spec.get("topologySpreadConstraints") or ():
+        _merge_term(constraint, labels)
+
+
+def _prepare_create_1_34(pod: Object) -> None:
+    """Containers with restart policies of their own are an alpha feature (KEP 5307)."""
+    disabled.drop_restart_rules(pod.get("spec") or {}, None)
+    _prepare_create(pod)
+
+
+def _prepare_create_1_31(pod: Object) -> None:
+    """So are resources of a whole pod (KEP 2837); spread constraints are left as they are."""
+    spec = pod.get("spec") or {}
+    constraints = spec.pop("topologySpreadConstraints", None)
+    disabled.drop_pod_resources(spec, None)
+    _prepare_create_1_34(pod)
+    if constraints is not None:
+        spec["topologySpreadConstraints"] = constraints
+
+
+def _prepare_update_1_34(new: Object, old: Object) -> None:
+    disabled.drop_restart_rules(new.get("spec") or {}, old.get("spec") or {})
+    lifecycle.keep_status(new, old)
+
+
+def _prepare_update_1_31(new: Object, old: Object) -> None:
+    disabled.drop_pod_resources(new.get("spec") or {}, old.get("spec") or {})
+    _prepare_update_1_34(new, old)
+
+
+def _merge_affinity(spec: Object, labels: Object) -> None:
+    """matchLabelKeys become requirements with the pod's own values: a rollout's pods only look at each other."""
     affinity = spec.get("affinity") or {}
     for name in ("podAffinity", "podAntiAffinity"):
         rules = affinity.get(name) or {}
@@ -76,8 +104,6 @@ def _merge_label_keys(pod: Object) -> None:
             _merge_term(weighted.get("podAffinityTerm") or {}, labels)
         for term in rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
             _merge_term(term, labels)
-    for constraint in spec.get("topologySpreadConstraints") or ():
-        _merge_term(constraint, labels)
 
 
 def _merge_term(term: Object, labels: Object) -> None:
@@ -145,13 +171,12 @@ def _pod_ip(pod: Object) -> str:
 
 STRATEGY = Strategy(
     default=_default,
-    prepare_create=_prepare_create,
-    prepare_update=lifecycle.keep_status,
+    prepare_create=_prepare_create_1_31,
+    prepare_update=_prepare_update_1_31,
     prepare_status=_prepare_status,
     validate=_validate,
     validate_update=updates.validate_update,
     validate_status=status.validate_status,
-    generation=True,
     status=True,
     returns_deleted=True,
     graceful=_graceful,
@@ -168,3 +193,7 @@ STRATEGY = Strategy(
         "status.nominatedNodeName": _status("nominatedNodeName"),
     },
 )
+_1_33 = replace(STRATEGY, generation=True)
+_1_34 = replace(_1_33, prepare_create=_prepare_create_1_34, prepare_update=_prepare_update_1_34)
+_1_35 = replace(_1_34, prepare_create=_prepare_create, prepare_update=lifecycle.keep_status)
+CHANGED = {"1.33": _1_33, "1.34": _1_34, "1.35": _1_35}

@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from kloster.apimachinery import Object
@@ -137,6 +138,11 @@ def _cells(quota: Object, now: float) -> list[Any]:
     return [quota["metadata"]["name"], ", ".join(requests), ", ".join(limits), table.age(quota, now)]
 
 
+def _cells_until_1_32(quota: Object, now: float) -> list[Any]:
+    name, requests, limits, age = _cells(quota, now)
+    return [name, age, requests, limits]
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=lifecycle.clear_status,
@@ -147,5 +153,6 @@ STRATEGY = Strategy(
     validate_status=_validate_status,
     status=True,
     returns_deleted=True,
-    cells=_cells,
+    cells=_cells_until_1_32,
 )
+CHANGED = {"1.33": replace(STRATEGY, cells=_cells)}

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/security/service-accounts/
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kloster.apimachinery import Object
@@ -25,4 +26,14 @@ def _cells(account: Object, now: float) -> list[Any]:
     return [account["metadata"]["name"], len(account.get("secrets") or ()), table.age(account, now)]
 
 
-STRATEGY = Strategy(prepare_create=_prepare, prepare_update=_prepare_update, returns_deleted=True, cells=_cells)
+def _cells_since_1_35(account: Object, now: float) -> list[Any]:
+    return [account["metadata"]["name"], table.age(account, now)]
+
+
+STRATEGY = Strategy(
+    prepare_create=_prepare,
+    prepare_update=_prepare_update,
+    returns_deleted=True,
+    cells=_cells,
+)
+CHANGED = {"1.35": replace(STRATEGY, cells=_cells_since_1_35)}

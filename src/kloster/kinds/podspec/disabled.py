@@ -1,0 +1,40 @@
+"""Fields of features that a minor version has, but not switched on: dropped, unless the stored pod uses them already.
+
+Source: https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates/
+"""
+
+from __future__ import annotations
+
+from kloster.apimachinery import Object
+
+_LISTS = ("initContainers", "containers", "ephemeralContainers")
+
+
+def _is_sidecar(name: str, container: Object) -> bool:
+    return name == "initContainers" and container.get("restartPolicy") == "Always"
+
+
+def _uses_restart_rules(spec: Object) -> bool:
+    return any(
+        container.get("restartPolicyRules")
+        or (container.get("restartPolicy") is not None and not _is_sidecar(name, container))
+        for name in _LISTS
+        for container in spec.get(name) or ()
+    )
+
+
+def drop_restart_rules(spec: Object, old: Object | None) -> None:
+    """ContainerRestartRules: only sidecars have a restart policy of their own."""
+    if old is not None and _uses_restart_rules(old):
+        return
+    for name in _LISTS:
+        for container in spec.get(name) or ():
+            container.pop("restartPolicyRules", None)
+            if not _is_sidecar(name, container):
+                container.pop("restartPolicy", None)
+
+
+def drop_pod_resources(spec: Object, old: Object | None) -> None:
+    """PodLevelResources."""
+    if old is None or old.get("resources") is None:
+        spec.pop("resources", None)
