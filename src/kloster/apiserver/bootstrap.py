@@ -17,15 +17,12 @@ from collections.abc import Iterator
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object
-from kloster.apimachinery.apply import track_update
-from kloster.apimachinery.schema.decode import decode
-from kloster.apiserver import storage
+from kloster.apiserver import objects, storage
 from kloster.apiserver.cluster import Random, Settings
 from kloster.apiserver.resources import Served, built_in
 from kloster.kinds.catalog import Catalog
 from kloster.stores.api import Put
 
-MANAGER = "kube-apiserver"
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _OWN = frozenset({"Namespace", "Service", "IPAddress", "ServiceCIDR", "ConfigMap"})
 _UIDS = uuid.UUID("6f1f2a52-5e0f-4b65-9d43-0a5a5f2e6c11")
@@ -88,7 +85,7 @@ def _addresses(catalog: Catalog, settings: Settings, api_port: int, now: float) 
             "clusterIP": address,
             "clusterIPs": [address],
             "internalTrafficPolicy": "Cluster",
-            "ipFamilies": [_family(address)],
+            "ipFamilies": [objects.family(address)],
             "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": api_port}],
             "sessionAffinity": "None",
@@ -98,7 +95,7 @@ def _addresses(catalog: Catalog, settings: Settings, api_port: int, now: float) 
     }
     if catalog.lookup("networking.k8s.io", "v1", "ipaddresses") is None:
         return
-    yield ip_address(address, "default", "kubernetes")
+    yield objects.ip_address(address, "default", "kubernetes")
     text = "Kubernetes default Service CIDR is ready"
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(now), "reason": "", "message": text}
     yield {
@@ -107,26 +104,6 @@ def _addresses(catalog: Catalog, settings: Settings, api_port: int, now: float) 
         "metadata": {"name": "kubernetes"},
         "spec": {"cidrs": [settings.service_cidr]},
         "status": {"conditions": [ready]},
-    }
-
-
-def _family(address: str) -> str:
-    return f"IPv{ipaddress.ip_address(address).version}"
-
-
-def ip_address(address: str, namespace: str, service: str) -> Object:
-    """The IPAddress that records which Service has an address."""
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "IPAddress",
-        "metadata": {
-            "name": address,
-            "labels": {
-                "ipaddress.kubernetes.io/ip-family": _family(address),
-                "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
-            },
-        },
-        "spec": {"parentRef": {"resource": "services", "namespace": namespace, "name": service}},
     }
 
 
@@ -148,7 +125,7 @@ def _authentication(client_ca: str, requestheader_ca: str) -> Object:
 
 def _put(catalog: Catalog, item: Object, uid: str, now: float) -> Put:
     served = _served(catalog, item)
-    return storage.put(served, prepared(served, item, uid, now))
+    return storage.put(served, objects.prepared(served, item, uid, now))
 
 
 def _served(catalog: Catalog, item: Object) -> Served:
@@ -158,30 +135,3 @@ def _served(catalog: Catalog, item: Object) -> Served:
     if served is None:
         raise LookupError(f"Kubernetes {catalog.minor} does not serve {item['apiVersion']} {item['kind']}")
     return served
-
-
-def prepared(served: Served, item: Object, uid: str, now: float) -> Object:
-    """A complete object made by the API server itself: decoded, defaulted, with identity, times and ownership."""
-    made = decode(served.kind.type, item).object
-    made = {**made, "kind": served.kind.kind, "apiVersion": served.kind.api_version}
-    made = storage.to_storage(served, made)
-    meta = made["metadata"]
-    meta["uid"] = uid
-    meta["creationTimestamp"] = rfc3339(now)
-    if served.strategy.generation:
-        meta["generation"] = 1
-    if made["kind"] != "Namespace":
-        served.strategy.default(made)
-    fields = track_update(
-        None,
-        made,
-        served.storage.type,
-        manager=MANAGER,
-        api_version=served.storage.api_version,
-        now=rfc3339(now),
-    )
-    if fields:
-        meta["managedFields"] = fields
-    if made["kind"] == "Namespace":
-        served.strategy.prepare_create(made)  # its spec and status are nobody's
-    return made

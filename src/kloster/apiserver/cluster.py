@@ -19,6 +19,7 @@ from kloster.apimachinery import Object
 from kloster.apiserver import pipeline
 from kloster.apiserver.authentication.chain import ANONYMOUS
 from kloster.apiserver.authentication.tokens import ServiceAccountTokens
+from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.custom import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import Codec
@@ -103,6 +104,7 @@ class Ports:
     """What a cluster plugs in; None where a deployment has none."""
 
     tokens: ServiceAccountTokens | None = None
+    escalation: Escalation | None = None
     nodes: NodeConnector | None = None
     openapi: OpenAPIDocuments | None = None
     metrics: Callable[[], bytes] | None = None

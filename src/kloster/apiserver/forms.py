@@ -119,16 +119,17 @@ class FormCache:
 
 def cells(served: Served, item: Object, now: float) -> list[Any]:
     """The table row of an object."""
-    if served.strategy.cells is not None:
-        return served.strategy.cells(item, now)
+    row = served.kind.strategy.cells
+    if row is not None:
+        return row(item, now)
     metadata = item["metadata"]
-    row: list[Any] = []
+    found: list[Any] = []
     for name, *_ in served.kind.columns:
         if name == "Name":
-            row.append(metadata["name"])
+            found.append(metadata["name"])
         elif name in ("Age", "Created At"):
             created = metadata.get("creationTimestamp") or ""
-            row.append(duration(now - parse_rfc3339(created)) if created and name == "Age" else created)
+            found.append(duration(now - parse_rfc3339(created)) if created and name == "Age" else created)
         else:
-            row.append("")
-    return row
+            found.append("")
+    return found

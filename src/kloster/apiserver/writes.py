@@ -20,7 +20,7 @@ from kloster.apimachinery.apply import fieldset
 from kloster.apimachinery.apply.reset import NOTHING, Reset
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import FieldError, StatusError, forbidden_field, not_supported, required
-from kloster.apiserver import admission, answers, storage
+from kloster.apiserver import admission, answers, names, storage
 from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt
 from kloster.apiserver.call import Call
 from kloster.apiserver.resources import Served
@@ -250,7 +250,7 @@ def _free_name(call: Call, view: View, meta: Object) -> str:
     prefix, served = meta["generateName"], call.resource
     name = ""
     for _ in range(8):
-        name = new_name(call, prefix)
+        name = names.generated(prefix, call.cluster.random)
         if view.get(storage.key_of(served, meta.get("namespace", ""), name)) is None:
             break
     return name
@@ -331,11 +331,10 @@ def decide_update(
     if storage.unchanged(entry, operation):
         outcome.item, outcome.entry = item, entry
         return []
-    admission.allocate(attempt)
+    if admission.allocate(attempt):
+        operation = storage.put(served, item)
     outcome.item = item
-    if options.dry_run:
-        return []
-    return [storage.put(served, item), *attempt.also]
+    return [] if options.dry_run else [operation, *attempt.also]
 
 
 def _check_version(served: Served, meta: Object, entry: Entry) -> None:
@@ -393,7 +392,7 @@ def _settle_times(item: Object, old: Object) -> None:
         set_managed(item, apply.keep_times(old_fields, new_fields))
 
 
-# --- ownership and names -------------------------------------------------------------------------------------------
+# --- ownership -------------------------------------------------------------------------------------------
 
 
 def track(call: Call, old: Object | None, new: Object, manager: str, served: Served, facet: Facet) -> None:
@@ -420,16 +419,6 @@ def set_managed(item: Object, fields: list[Object] | None) -> None:
         item["metadata"]["managedFields"] = fields
     else:
         item["metadata"].pop("managedFields", None)
-
-
-def new_name(call: Call, prefix: str) -> str:
-    """A generated name: five characters that make no words, as upstream's."""
-    choice = call.cluster.random.choice
-    suffix = "".join(_ALPHABET[choice(len(_ALPHABET))] for _ in range(5))
-    return prefix[: 63 - 5] + suffix
-
-
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 # --- answering ----------------------------------------------------------------------------------------------------

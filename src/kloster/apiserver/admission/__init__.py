@@ -10,11 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kloster.apiserver.admission import namespace_lifecycle
+from kloster.apiserver.admission import (
+    certificates,
+    default_tolerations,
+    defaults,
+    escalation,
+    limit_ranger,
+    namespace_lifecycle,
+    nodes,
+    priority,
+    runtime_class,
+    service_account,
+    service_allocation,
+)
 from kloster.apiserver.admission.api import Attempt, Plugin
 from kloster.stores.api import Operation
 
-PLUGINS: tuple[Plugin, ...] = (namespace_lifecycle.PLUGIN,)
+PLUGINS: tuple[Plugin, ...] = (
+    namespace_lifecycle.PLUGIN,
+    limit_ranger.PODS,
+    limit_ranger.CLAIMS,
+    service_account.PLUGIN,
+    nodes.PLUGIN,
+    priority.PODS,
+    priority.CLASSES,
+    default_tolerations.PLUGIN,
+    defaults.STORAGE,
+    defaults.INGRESS,
+    runtime_class.PLUGIN,
+    certificates.REQUEST,
+    certificates.DECISION,
+    escalation.PLUGIN,
+    service_allocation.PLUGIN,
+)
 
 
 def mutate(attempt: Attempt) -> None:
@@ -29,12 +57,14 @@ def validate(attempt: Attempt) -> None:
             plugin.validate(attempt)
 
 
-def allocate(attempt: Attempt) -> None:
-    for plugin in PLUGINS:
-        if plugin.concerns(attempt):
-            plugin.allocate(attempt)
+def allocate(attempt: Attempt) -> bool:
+    """Whether any plugin allocates for this kind, and so may have changed the object."""
+    concerned = [plugin for plugin in PLUGINS if plugin.allocates and plugin.concerns(attempt)]
+    for plugin in concerned:
+        plugin.allocate(attempt)
+    return bool(concerned)
 
 
 def released(attempt: Attempt) -> Sequence[Operation]:
     """Further operations when the object of `attempt` goes: what had been allocated for it."""
-    return ()
+    return service_allocation.released(attempt) if attempt.served.id == "/services" else ()

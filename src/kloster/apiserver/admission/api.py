@@ -81,6 +81,10 @@ class Plugin:
     validate: Check = _ignore
     allocate: Check = _ignore
 
+    @property
+    def allocates(self) -> bool:
+        return self.allocate is not _ignore
+
     def concerns(self, attempt: Attempt) -> bool:
         if attempt.operation not in self.operations:
             return False

@@ -43,7 +43,8 @@ def head(status: int, headers: dict[str, str], framing: str, date: str, minor: i
     line = _LINES[minor].get(status) or status_line(status, minor)
     if headers:
         block = "\r\n".join([f"{name}: {value}" for name, value in headers.items()])
-        if block.count("\n") != len(headers) - 1 or block.count("\r") != len(headers) - 1:
+        breaks = len(headers) - 1
+        if block.count("\n") != breaks or block.count("\r") != breaks:
             block = "\r\n".join([f"{_one_line(name)}: {_one_line(value)}" for name, value in headers.items()])
         return f"{line}{block}\r\nDate: {date}\r\n{framing}\r\n".encode()
     return f"{line}Date: {date}\r\n{framing}\r\n".encode()

@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
         queue = reception.queue
         burst = 0
         cork: list[bytes] = []
-        self._cork = cork
+        self._cork = cork if len(queue) > 1 else None  # pipelined answers leave in one write
         while queue and not self._busy and not self._closing:
             if burst == BURST:
                 self._server.loop.call_soon(self._advance)

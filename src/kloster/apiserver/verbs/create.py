@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kloster.apimachinery import Object, errors
 from kloster.apiserver import answers, bodies, storage, writes
+from kloster.apiserver.admission import service_account
 from kloster.apiserver.call import Call
 from kloster.apiserver.writes import Outcome
 from kloster.client.transport import Response
@@ -20,6 +21,8 @@ async def serve(call: Call) -> Response:
     place(call, item)
     item = storage.to_storage(served, item)
     served.strategy.default(item)
+    if served.id == "/pods":
+        await service_account.settle(call.cluster, call.target.namespace, item)
     outcome = Outcome()
 
     def decide(view: View) -> Sequence[Operation]:

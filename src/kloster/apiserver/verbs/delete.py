@@ -234,6 +234,9 @@ class Deletion:
             status = 202 if self.options.orphan is False else 200
             return answers.entry(call, writes.written(events, served, self.item), status)
         waiting = not self.gone and not self._pending_grace()
+        if self.gone and events:
+            version = str(max(event.revision for event in events if event.key == self.entry.key))
+            self.item = {**self.item, "metadata": {**self.item["metadata"], "resourceVersion": version}}
         if waiting or served.strategy.returns_deleted:
             return answers.item(call, self.item, 200)
         details = {
