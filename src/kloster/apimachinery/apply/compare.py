@@ -61,7 +61,7 @@ def compare(old: Any, new: Any, type: Type, skip: frozenset[str] = frozenset()) 
 
 def _changes(old: Any, new: Any, type: Type) -> _Changes:
     changes = _Changes()
-    if type is Leaf.ANY and isinstance(old, dict) != isinstance(new, dict):
+    if type is Leaf.ANY and None not in (old, new) and isinstance(old, dict) != isinstance(new, dict):
         # A scalar became an object, or the other way round: the place changed, and so did what was below.
         changes.modified = {}
         changes.removed = _below(old)
