@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 import time
@@ -339,6 +340,9 @@ class TestBinding:
             port = first.getsockname()[1]
             with pytest.raises(listeners.AddressInUse, match=f"cannot listen on {HOST}:{port}: another process uses"):
                 listeners.bind_tcp(HOST, port)
+
+    def test_descriptors(self) -> None:
+        assert listeners.raise_descriptor_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
     def test_an_address_that_is_not_ours(self) -> None:
         with pytest.raises(listeners.AddressInUse, match="no such address"):

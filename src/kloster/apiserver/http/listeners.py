@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,13 @@ log = structlog.get_logger(__name__)
 BACKLOG = 1024
 AT_ONCE = 64
 """Connections accepted before the loop gets another turn."""
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many open files as the system permits, and say how many: each watch is a connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 class AddressInUse(OSError):

@@ -33,7 +33,8 @@ class Limits:
     body: int = 60
     idle: int = 90
     stall: int = 120
-    handshakes: int = 512  # at the same time; more wait in the kernel's queue of accepted connections
+    shutdown: float = 5.0
+    handshakes: int = 512  # at the same time; more are hung up on
 
 
 class Server:
@@ -116,7 +117,10 @@ class Server:
                     accepted.close()
                     return
                 await self.loop.connect_accepted_socket(
-                    lambda: Connection(self, chosen.site), accepted, ssl=chosen.context
+                    lambda: Connection(self, chosen.site),
+                    accepted,
+                    ssl=chosen.context,
+                    ssl_shutdown_timeout=None if chosen.context is None else self.limits.shutdown,
                 )
         except (OSError, ssl.SSLError, tls.NotTLS, TimeoutError) as error:
             log.debug("connection refused", error=f"{type(error).__name__}: {error}")
