@@ -82,11 +82,11 @@ def _merge_objects(original: Object, patch: Object, type: Type) -> Object:
     _retain_keys(original, patch)
     for name in [name for name in patch if name.startswith(_SET_ORDER)]:
         _merge_in_order(original, patch, name, type)
+    # Upstream takes the two in any order. Deleting first keeps what the patch adds.
+    for name in [name for name in patch if name.startswith(_DELETE_VALUES)]:
+        _delete_values(original, _target(name, _DELETE_VALUES), patch.pop(name), type)
     for name, value in patch.items():
-        if name.startswith(_DELETE_VALUES):
-            _delete_values(original, _target(name, _DELETE_VALUES), value, type)
-        else:
-            _merge_field(original, name, value, type)
+        _merge_field(original, name, value, type)
     return original
 
 
