@@ -24,10 +24,18 @@ def run(*, data_dir: locate.DataDirOption = None) -> None:
         output.done(f"no host is running in {fleet.directory.root}")
         return
     began = time.monotonic()
-    pid = int(fleet.state["pid"])
+    stop(fleet)
+    output.done("host stopped; clusters are kept", time.monotonic() - began)
+
+
+def stop(fleet: locate.Fleet) -> None:
+    """End the fleet's process and wait until it has gone. Raises CliError if it does not go."""
+    pid = int(fleet.state.get("pid", 0))
+    if not pid:
+        return
+    began = time.monotonic()
     os.kill(pid, signal.SIGTERM)
     while locate.find(fleet.directory.root).running:
         if time.monotonic() - began > TIMEOUT:
             raise CliError(f"process {pid} has not ended after {TIMEOUT:.0f} s; see {fleet.directory.log}")
         time.sleep(0.02)
-    output.done("host stopped; clusters are kept", time.monotonic() - began)
