@@ -7,6 +7,7 @@ A case is a mapping:
     patch   a JSON merge patch on it
     update  a JSON merge patch: the object is created for real, patched and sent back with PUT
     status  the same, sent to /status
+    values  why values in the refusal's text may be shown otherwise (they are not compared)
 Everything but the creations for updates is a dry run; what is created is deleted. Answers go to FILE.json: the object
 that was sent, the stored one for updates, the code, the answer without managedFields, and the row of its table.
 """
@@ -133,7 +134,8 @@ def main(kubeconfig: str, *files: str) -> None:
             objects[case["name"]] = item
             if server_path_is_namespaced(server, item):
                 item = merged({"metadata": {"namespace": NAMESPACE}}, item)
-            answers.append({"name": case["name"], **record(server, case, item)})
+            about = {key: case[key] for key in ("name", "values") if key in case}
+            answers.append({**about, **record(server, case, item)})
         target = Path(file).with_suffix(".json")
         target.write_text("[\n" + ",\n".join(json.dumps(answer) for answer in answers) + "\n]\n")
         refused = sum(answer["code"] >= 300 for answer in answers)

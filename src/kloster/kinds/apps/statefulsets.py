@@ -13,6 +13,7 @@ from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import checks, defaulting, lifecycle, metadata, names, podtemplate
 from kloster.kinds.apps import workloads
+from kloster.kinds.podspec.claims import validate_claim_spec
 from kloster.kinds.podspec.defaults import default_claim_spec
 from kloster.kinds.strategy import Strategy
 
@@ -84,6 +85,9 @@ def _validate(stateful: Object) -> list[FieldError]:
     for name in ("whenDeleted", "whenScaled"):
         path = f"spec.persistentVolumeClaimRetentionPolicy.{name}"
         found.extend(checks.supported(path, checks.text(retention.get(name)), ["Retain", "Delete"]))
+    if lifecycle.is_new(stateful):
+        for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+            found.extend(validate_claim_spec(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec"))
     found.extend(checks.nonnegative_fields("spec", spec, "replicas", "minReadySeconds"))
     found.extend(checks.nonnegative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start")))
     if lifecycle.is_new(stateful) and (service := spec.get("serviceName")):

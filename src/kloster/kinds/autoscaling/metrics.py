@@ -9,7 +9,7 @@ from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import checks, names
+from kloster.kinds import checks, names, resources
 from kloster.kinds.autoscaling import references, targets
 
 _SOURCES = {
@@ -101,7 +101,10 @@ def _resource(path: str, source: Object) -> list[FieldError]:
 
 def _container(path: str, source: Object) -> list[FieldError]:
     name, container = checks.text(source.get("name")), checks.text(source.get("container"))
-    found = [] if name else [errors.required(f"{path}.name", "must specify a resource name")]
+    if name:
+        found = resources.validate_container_name(name, f"{path}.name")
+    else:
+        found = [errors.required(f"{path}.name", "must specify a resource name")]
     if not container:
         found.append(errors.required(f"{path}.container", "must specify a container"))
     else:

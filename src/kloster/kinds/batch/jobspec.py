@@ -10,8 +10,9 @@ from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import checks, defaulting, metadata, names, podtemplate, selector
+from kloster.kinds import checks, defaulting, internal, metadata, names, podtemplate, selector
 from kloster.kinds.batch import indexes, podfailure
+from kloster.kinds.internal import Pointer
 
 UID_LABEL = "batch.kubernetes.io/controller-uid"
 NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -20,7 +21,14 @@ _MANY = 100_000
 _LIMIT_OF_MANY = 10_000
 _LONGEST_MANAGER = 63
 _MODES = ("NonIndexed", "Indexed")
-_IMMUTABLE = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+_SUCCESS = {"rules": [{"succeededIndexes": None, "succeededCount": None}]}
+_IMMUTABLE: dict[str, Any] = {
+    "completionMode": None,
+    "podFailurePolicy": Pointer(podfailure.SHAPE),
+    "backoffLimitPerIndex": None,
+    "managedBy": None,
+    "successPolicy": Pointer(_SUCCESS),
+}
 
 
 def default(spec: Object) -> None:
@@ -129,8 +137,7 @@ def _success(path: str, spec: Object) -> list[FieldError]:
     if policy is None:
         return []
     if spec.get("completionMode") != "Indexed":
-        shown = {"Rules": [_rule_in_go(rule) for rule in policy.get("rules") or ()] or None}
-        return [errors.invalid_value(path, shown, "requires indexed completion mode")]
+        return [errors.invalid_value(path, internal.shown(policy, _SUCCESS), "requires indexed completion mode")]
     rules = policy.get("rules") or []
     found = []
     if not rules:
@@ -141,10 +148,6 @@ def _success(path: str, spec: Object) -> list[FieldError]:
     for index, rule in enumerate(rules):
         found.extend(_success_rule(f"{path}.rules[{index}]", rule, spec.get("completions") or 0))
     return found
-
-
-def _rule_in_go(rule: Object) -> Object:
-    return {"SucceededIndexes": rule.get("succeededIndexes"), "SucceededCount": rule.get("succeededCount")}
 
 
 def _success_rule(path: str, rule: Object, completions: int) -> list[FieldError]:
@@ -266,8 +269,10 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     if before.get("suspend") and not (old.get("status") or {}).get("startTime"):
         template = _with_scheduling_of(template, spec.get("template") or {})
     found.extend(metadata.immutable(spec.get("template"), template, "spec.template"))
-    for name in _IMMUTABLE:
-        found.extend(metadata.immutable(spec.get(name), before.get(name), f"spec.{name}"))
+    for name, shape in _IMMUTABLE.items():
+        if not metadata.same(spec.get(name), before.get(name)):
+            shown = internal.shown(spec.get(name), shape)
+            found.append(errors.invalid_value(f"spec.{name}", shown, metadata.IMMUTABLE))
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import checks, names
+from kloster.kinds.internal import Pointer
 
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 _OPERATORS = ("In", "NotIn")
@@ -15,6 +16,16 @@ _STATUSES = ("False", "True", "Unknown")
 _MOST_RULES = 20
 _MOST_PATTERNS = 20
 _MOST_VALUES = 255
+SHAPE = {
+    "rules": [
+        {
+            "action": "",
+            "onExitCodes": Pointer({"containerName": None, "operator": "", "values": []}),
+            "onPodConditions": [{"type": "", "status": ""}],
+        }
+    ]
+}
+"""The policy as errors show it."""
 
 
 def _choices(values: tuple[str, ...]) -> str:

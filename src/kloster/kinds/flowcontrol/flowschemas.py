@@ -39,7 +39,11 @@ def _validate(schema: Object) -> list[FieldError]:
         found.append(errors.required("spec.priorityLevelConfiguration.name", "must reference a priority level"))
     for index, rule in enumerate(spec.get("rules") or ()):
         found.extend(_rule(f"spec.rules[{index}]", rule))
-    return [*found, *levels.mandatory("spec", name, spec, levels.SCHEMAS), *levels.validate_conditions(schema)]
+    return [
+        *found,
+        *levels.mandatory("spec", name, spec, levels.SCHEMAS, levels.FLOW_SCHEMA),
+        *levels.validate_conditions(schema),
+    ]
 
 
 def _precedence(path: str, value: int, name: str) -> list[FieldError]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import checks, lifecycle, metadata
+from kloster.kinds import checks, internal, lifecycle, metadata
+from kloster.kinds.internal import Pointer
 
 EXEMPT = "exempt"
 CATCH_ALL = "catch-all"
@@ -47,36 +48,50 @@ LEVELS: Mapping[str, Object] = {
 }
 
 
-_SHAPES: Mapping[str, tuple[str, ...]] = {
-    "FlowSchema": ("priorityLevelConfiguration", "matchingPrecedence", "distinguisherMethod", "rules"),
-    "rules": ("subjects", "resourceRules", "nonResourceRules"),
-    "subjects": ("kind", "user", "group", "serviceAccount"),
-    "resourceRules": ("verbs", "apiGroups", "resources", "clusterScope", "namespaces"),
-    "nonResourceRules": ("verbs", "nonResourceURLs"),
-    "serviceAccount": ("namespace", "name"),
+_NAMED = Pointer({"name": ""})
+FLOW_SCHEMA: Mapping[str, Any] = {
+    "priorityLevelConfiguration": {"name": ""},
+    "matchingPrecedence": 0,
+    "distinguisherMethod": Pointer({"type": ""}),
+    "rules": [
+        {
+            "subjects": [
+                {
+                    "kind": "",
+                    "user": _NAMED,
+                    "group": _NAMED,
+                    "serviceAccount": Pointer({"namespace": "", "name": ""}),
+                }
+            ],
+            "resourceRules": [{"verbs": [], "apiGroups": [], "resources": [], "clusterScope": False, "namespaces": []}],
+            "nonResourceRules": [{"verbs": [], "nonResourceURLs": []}],
+        }
+    ],
 }
-_PLAIN: Mapping[str, Any] = {"clusterScope": False}
+LEVEL: Mapping[str, Any] = {
+    "type": "",
+    "limited": Pointer(
+        {
+            "nominalConcurrencyShares": 0,
+            "limitResponse": {
+                "type": "",
+                "queuing": Pointer({"queues": 0, "handSize": 0, "queueLengthLimit": 0}),
+            },
+            "lendablePercent": None,
+            "borrowingLimitPercent": None,
+        }
+    ),
+    "exempt": Pointer({"nominalConcurrencyShares": None, "lendablePercent": None}),
+}
 
 
-def shown(value: Any, shape: str = "FlowSchema") -> Any:
-    """A flow schema's spec as upstream's internal type is shown: its fields have no JSON names, none is left out."""
-    if isinstance(value, list):
-        return [shown(item, shape) for item in value]
-    if not isinstance(value, dict):
-        return value
-    fields = _SHAPES.get(shape, tuple(value))
-    return {_go_name(name): shown(value.get(name, _PLAIN.get(name)), name) for name in fields}
-
-
-def _go_name(name: str) -> str:
-    return name.replace("api", "API", 1) if name.startswith("api") else name[:1].upper() + name[1:]
-
-
-def mandatory(path: str, name: str, spec: Object, wanted: Mapping[str, Object]) -> list[FieldError]:
+def mandatory(
+    path: str, name: str, spec: Object, wanted: Mapping[str, Object], shape: Mapping[str, Any]
+) -> list[FieldError]:
     """The spec of a mandatory object is fixed."""
     if name not in wanted or metadata.same(spec, wanted[name]):
         return []
-    return [errors.invalid_value(path, shown(spec), f"spec of '{name}' must equal the fixed value")]
+    return [errors.invalid_value(path, internal.shown(spec, shape), f"spec of '{name}' must equal the fixed value")]
 
 
 def validate_conditions(obj: Object) -> list[FieldError]:

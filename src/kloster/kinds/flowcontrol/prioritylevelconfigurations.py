@@ -11,7 +11,7 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, lifecycle, metadata
+from kloster.kinds import checks, defaulting, internal, lifecycle, metadata
 from kloster.kinds.flowcontrol import levels
 from kloster.kinds.strategy import Strategy
 
@@ -44,12 +44,12 @@ def _validate(level: Object) -> list[FieldError]:
 
 def _mandatory(path: str, spec: Object, name: str) -> list[FieldError]:
     if name != levels.EXEMPT:
-        return levels.mandatory(path, name, spec, levels.LEVELS)
+        return levels.mandatory(path, name, spec, levels.LEVELS, levels.LEVEL)
     wanted = levels.LEVELS[name]
     if metadata.same({**spec, "exempt": wanted["exempt"]}, wanted):
         return []
     text = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
-    return [errors.invalid_value(path, spec, text)]
+    return [errors.invalid_value(path, internal.shown(spec, levels.LEVEL), text)]
 
 
 def _spec(path: str, spec: Object, name: str) -> list[FieldError]:

@@ -14,6 +14,7 @@ import orjson
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import checks, defaulting, names
+from kloster.kinds.internal import Pointer
 
 MOST_REQUESTS = 32
 MOST_CONSTRAINTS = 32
@@ -24,6 +25,31 @@ _LONGEST_EXPRESSION = 10 * 1024
 _LARGEST_PARAMETERS = 10 * 1024
 _REFERENCE = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
 _EFFECTS = ("NoExecute", "NoSchedule")
+
+_SELECTORS = [{"cel": Pointer({"expression": ""})}]
+_TOLERATIONS = [{"key": "", "operator": "", "value": "", "effect": "", "tolerationSeconds": None}]
+_REQUEST = {
+    "deviceClassName": "",
+    "selectors": _SELECTORS,
+    "allocationMode": "",
+    "count": 0,
+    "tolerations": _TOLERATIONS,
+    "capacity": None,
+}
+_EXACT = {
+    **{name: _REQUEST[name] for name in ("deviceClassName", "selectors", "allocationMode", "count")},
+    "adminAccess": None,
+    "tolerations": _TOLERATIONS,
+    "capacity": None,
+}
+SPEC = {
+    "devices": {
+        "requests": [{"name": "", "exactly": Pointer(_EXACT), "firstAvailable": [{"name": "", **_REQUEST}]}],
+        "constraints": [{"requests": [], "matchAttribute": None, "distinctAttribute": None}],
+        "config": [{"requests": [], "opaque": Pointer({"driver": "", "parameters": None})}],
+    }
+}
+"""The spec of a claim as errors show it."""
 
 
 def default(devices: Object | None) -> None:

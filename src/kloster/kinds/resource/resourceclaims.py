@@ -10,7 +10,7 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import lifecycle, metadata
+from kloster.kinds import internal, lifecycle, metadata
 from kloster.kinds.resource import requests
 from kloster.kinds.strategy import Strategy
 
@@ -35,7 +35,10 @@ def _validate_new(item: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    return [*metadata.immutable(new.get("spec"), old.get("spec"), "spec"), *_validate(new)]
+    if metadata.same(new.get("spec"), old.get("spec")):
+        return _validate(new)
+    shown = internal.shown(new.get("spec"), requests.SPEC)
+    return [errors.invalid_value("spec", shown, metadata.IMMUTABLE), *_validate(new)]
 
 
 def _validate_status(new: Object, old: Object) -> list[FieldError]:

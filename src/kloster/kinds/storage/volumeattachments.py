@@ -8,12 +8,13 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, lifecycle, metadata, names
+from kloster.kinds import checks, internal, lifecycle, metadata, names
 from kloster.kinds.storage import drivers
 from kloster.kinds.strategy import Strategy
 
 _METADATA_SIZE = 256 * 1024
 _ERROR_SIZE = 1024
+_SPEC = {"attacher": "", "source": {"persistentVolumeName": None, "inlineVolumeSpec": None}, "nodeName": ""}
 
 
 def _validate(attachment: Object) -> list[FieldError]:
@@ -67,7 +68,10 @@ def _status(status: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    return [*_validate_common(new), *metadata.immutable(new.get("spec"), old.get("spec"), "spec")]
+    found = _validate_common(new)
+    if not metadata.same(new.get("spec"), old.get("spec")):
+        found.append(errors.invalid_value("spec", internal.shown(new.get("spec"), _SPEC), metadata.IMMUTABLE))
+    return found
 
 
 def _prepare_status(new: Object, old: Object) -> None:
