@@ -19,6 +19,9 @@ from kloster.kinds import names
 ANNOTATIONS_LIMIT = 256 * 1024
 """Bytes of all keys and values of an object's annotations."""
 
+WHOLE_OBJECT = "[]"
+"""The path of findings about an object as a whole: how upstream prints an empty path."""
+
 IMMUTABLE = "field is immutable"
 NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
 STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})

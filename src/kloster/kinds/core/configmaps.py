@@ -38,8 +38,7 @@ def _validate(config: Object) -> Iterable[FieldError]:
         yield from (invalid_value(f"binaryData[{key}]", key, text) for text in names.config_key(key))
         size += decoded_length(value)
     if size > LIMIT:
-        # Upstream passes the empty path, which prints as <nil>... or as nothing; the field is the empty text.
-        yield too_long("", LIMIT)
+        yield too_long(metadata.WHOLE_OBJECT, LIMIT)
 
 
 def validate_immutable(new: Object, old: Object, *fields: str) -> Iterable[FieldError]:

@@ -75,7 +75,7 @@ def _validate_resource_claims(claims: Iterable[Object], meta: Object | None, pat
     for index, claim in enumerate(claims):
         at, name = f"{path}[{index}]", claim.get("name") or ""
         if legacy.MIRROR in ((meta or {}).get("annotations") or {}):
-            yield forbidden_field("", "static pods do not support resource claims")
+            yield forbidden_field(metadata.WHOLE_OBJECT, "static pods do not support resource claims")
             continue
         if not name:
             yield required(f"{at}.name")
