@@ -122,7 +122,7 @@ class World:
 
     async def set_phase(self, name: str, phase: str, *, ready: bool | None = None) -> None:
         at = rfc3339(self.clock.now())
-        state = {"running": {"startedAt": at}}
+        state: Object = {"running": {"startedAt": at}}
         if phase in ("Succeeded", "Failed"):
             state = {"terminated": {"exitCode": int(phase == "Failed"), "finishedAt": at, "startedAt": at}}
         is_ready = phase == "Running" if ready is None else ready
@@ -154,7 +154,7 @@ def world(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
     def run() -> None:
         asyncio.run(_run(test))
 
-    del run.__wrapped__  # type: ignore[attr-defined]  # pytest would take the parameter for a fixture
+    del run.__wrapped__  # pytest would take the parameter for a fixture
     return run
 
 
