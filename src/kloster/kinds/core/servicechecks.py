@@ -43,22 +43,6 @@ def is_headless(spec: Object) -> bool:
     return spec.get("clusterIPs") == ["None"]
 
 
-def validate_update(new: Object, old: Object) -> Iterable[FieldError]:
-    """Only what compares both; the pipeline validates the new object as well."""
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    if any(_validate_cluster_ips(spec)):
-        return
-    yield from _validate_cluster_ip_change(spec, before)
-    yield from _validate_family_change(spec, before)
-    if spec.get("type") == before.get("type") == "LoadBalancer":
-        class_name = spec.get("loadBalancerClass")
-        if class_name != before.get("loadBalancerClass"):
-            yield invalid_value("spec.loadBalancerClass", class_name, "may not change once set")
-    port, port_before = spec.get("healthCheckNodePort"), before.get("healthCheckNodePort")
-    if needs_health_check_port(spec) and needs_health_check_port(before) and port != port_before:
-        yield forbidden_field("spec.healthCheckNodePort", "field is immutable")
-
-
 def validate_status(new: Object, old: Object) -> Iterable[FieldError]:
     status = (new.get("status") or {}).get("loadBalancer") or {}
     before = (old.get("status") or {}).get("loadBalancer") or {}
@@ -91,7 +75,7 @@ def validate_load_balancer(status: Object, old: Object, path: str, spec: Object)
 def validate(service: Object) -> Iterable[FieldError]:
     """Findings about a service. Upstream allocates addresses first, and then reports nothing else that is wrong."""
     spec = service.get("spec") or {}
-    addressing = list(_validate_cluster_ips(spec))
+    addressing = list(validate_cluster_ips(spec))
     return addressing or _validate(service, spec)
 
 
@@ -177,7 +161,7 @@ def _validate_affinity(spec: Object) -> Iterable[FieldError]:
         yield forbidden_field("spec.sessionAffinityConfig", "must not be set when session affinity is None")
 
 
-def _validate_cluster_ips(spec: Object) -> Iterable[FieldError]:
+def validate_cluster_ips(spec: Object) -> Iterable[FieldError]:
     """clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy, as far as they are given."""
     if spec.get("type") == "ExternalName":
         return
@@ -306,41 +290,3 @@ def _validate_traffic(spec: Object, kind: str) -> Iterable[FieldError]:
     if distribution is not None:
         valid = ("PreferClose", "PreferSameZone", "PreferSameNode")
         yield from checks.supported("spec.trafficDistribution", distribution, valid)
-
-
-def _validate_cluster_ip_change(new: Object, old: Object) -> Iterable[FieldError]:
-    """A cluster IP stays; only a second one may come and go."""
-    if "ExternalName" in (new.get("type"), old.get("type")) or (is_headless(new) and is_headless(old)):
-        return
-    ips, before = new.get("clusterIPs") or [], old.get("clusterIPs") or []
-    if len(ips) == len(before):
-        for index, ip in enumerate(before):
-            if ip != ips[index]:
-                yield invalid_value(f"spec.clusterIPs[{index}]", ips, "may not change once set")
-        return
-    if not ips:
-        yield invalid_value("spec.clusterIPs[0]", None, "primary clusterIP can not be unset")
-    elif before and ips[0] != before[0]:
-        yield invalid_value("spec.clusterIPs[0]", ips, "may not change once set")
-    if len(ips) == 1 < len(before) and new.get("ipFamilyPolicy") != "SingleStack":
-        text = "must be set to 'SingleStack' when releasing the secondary clusterIP"
-        yield invalid_value("spec.ipFamilyPolicy", new.get("ipFamilyPolicy"), text)
-
-
-def _validate_family_change(new: Object, old: Object) -> Iterable[FieldError]:
-    if "ExternalName" in (new.get("type"), old.get("type")) or is_headless(new) or is_headless(old):
-        return
-    families, before = new.get("ipFamilies") or [], old.get("ipFamilies") or []
-    at = "spec.ipFamilies[0]"
-    if len(families) == len(before):
-        for index, family in enumerate(before):
-            if family != families[index]:
-                yield invalid_value(at, families, "may not change once set")
-        return
-    if len(families) < len(before) and not new.get("clusterIPs"):
-        yield invalid_value(at, families or None, "primary ipFamily can not be unset")
-    if families and before and families[0] != before[0]:
-        yield invalid_value(at, new.get("clusterIPs"), "may not change once set")
-    if len(families) == 1 < len(before) and new.get("ipFamilyPolicy") != "SingleStack":
-        text = "must be set to 'SingleStack' when releasing the secondary ipFamily"
-        yield invalid_value("spec.ipFamilyPolicy", new.get("ipFamilyPolicy"), text)

@@ -1,4 +1,4 @@
-"""Services: a stable address for a set of pods. (Validation: `servicechecks`.)
+"""Services: a stable address for a set of pods. (Validation: `servicechecks`, `servicechanges`.)
 
 The spec is a union with ``type`` as its discriminator, and some of its fields are allocated (cluster IPs, node ports,
 health check ports). Allocation is the API server's (it needs to know what is taken); here stand the defaults that need
@@ -13,7 +13,7 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.kinds import cells as table
 from kloster.kinds import defaulting, lifecycle, metadata
-from kloster.kinds.core import servicechecks
+from kloster.kinds.core import servicechanges, servicechecks
 from kloster.kinds.core.servicechecks import externally_accessible, needs_health_check_port
 from kloster.kinds.strategy import Strategy
 
@@ -175,7 +175,7 @@ STRATEGY = Strategy(
     prepare_update=_prepare_update,
     prepare_status=lifecycle.keep_spec,
     validate=servicechecks.validate,
-    validate_update=servicechecks.validate_update,
+    validate_update=servicechanges.validate_update,
     validate_status=servicechecks.validate_status,
     name="label-1035",
     status=True,
