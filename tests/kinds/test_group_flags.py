@@ -59,6 +59,10 @@ def test_status_flag_agrees_with_discovery(minor: str) -> None:
         assert selectable <= set(kind.strategy.fields), kind.plural
 
 
+def test_only_jobs_orphan_by_default() -> None:
+    assert {kind.plural for kind in kinds("1.34") if kind.strategy.orphan_by_default} == {"jobs"}
+
+
 def test_status_flags_are_used() -> None:
     without = {kind.plural for kind in kinds(MINORS[-1]) if kind.strategy.status and "status" not in kind.subresources}
     assert without == set()
@@ -94,6 +98,27 @@ def test_gates_open_with_their_minor(minor: str, kept: int | None) -> None:
     behaviour.default(stateful)
     behaviour.prepare_create(stateful)
     assert stateful["spec"]["updateStrategy"]["rollingUpdate"].get("maxUnavailable") == kept
+
+
+@pytest.mark.parametrize(("minor", "kept"), [("1.31", None), ("1.32", "example.com/c"), ("1.37", "example.com/c")])
+def test_jobs_have_managers_since_1_32(minor: str, kept: str | None) -> None:
+    job: Object = {"metadata": {"name": "a", "uid": "u"}, "spec": {"managedBy": "example.com/c", "template": {}}}
+    behaviour = strategy(minor, "batch", "jobs")
+    behaviour.default(job)
+    behaviour.prepare_create(job)
+    assert job["spec"].get("managedBy") == kept
+
+
+@pytest.mark.parametrize(("minor", "count"), [("1.31", 2), ("1.36", 2), ("1.37", 8)])
+def test_definitions_have_the_columns_of_their_minor(minor: str, count: int) -> None:
+    names = {"kind": "Widget", "shortNames": ["w"]}
+    spec = {"group": "example.com", "scope": "Cluster", "names": names, "versions": [{"name": "v1", "served": True}]}
+    crd: Object = {"metadata": {"name": "w", "creationTimestamp": "2024-01-01T00:00:00Z"}, "spec": spec}
+    cells = strategy(minor, "apiextensions.k8s.io", "customresourcedefinitions").cells
+    assert cells is not None
+    created = "2024-01-01T00:00:00Z"
+    wide = ["w", "Cluster", "v1", created, "example.com", "Widget", "w", False]
+    assert cells(crd, 0) == (wide if count == 8 else ["w", created])
 
 
 def test_autoscalers_survive_the_old_version() -> None:

@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/workloads/controllers/job/
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from kloster.apimachinery import Object
@@ -32,6 +33,12 @@ def _prepare_create(job: Object) -> None:
     spec = defaulting.struct(job, "spec")
     if not spec.get("manualSelector"):
         _generate_selector(spec, job["metadata"])
+
+
+def _prepare_create_unmanaged(job: Object) -> None:
+    """managedBy is gated until 1.32 (JobManagedBy)."""
+    _prepare_create(job)
+    job["spec"].pop("managedBy", None)
 
 
 def _generate_selector(spec: Object, meta: Object) -> None:
@@ -93,7 +100,7 @@ def _succeeded(job: Object) -> str:
 # A client that says nothing orphans the pods: upstream keeps batch/v1 as it was before garbage collection.
 STRATEGY = Strategy(
     default=_default,
-    prepare_create=_prepare_create,
+    prepare_create=_prepare_create_unmanaged,
     prepare_update=lifecycle.keep_status,
     prepare_status=lifecycle.keep_spec,
     validate=jobspec.validate_job,
@@ -105,3 +112,4 @@ STRATEGY = Strategy(
     cells=_cells,
     fields={"status.successful": _succeeded},
 )
+CHANGED = {"1.32": dataclasses.replace(STRATEGY, prepare_create=_prepare_create)}

@@ -11,7 +11,7 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import checks, defaulting, internal, metadata, names, podtemplate, selector
-from kloster.kinds.batch import indexes, podfailure
+from kloster.kinds.batch import podfailure, successpolicy
 from kloster.kinds.internal import Pointer
 
 UID_LABEL = "batch.kubernetes.io/controller-uid"
@@ -21,13 +21,12 @@ _MANY = 100_000
 _LIMIT_OF_MANY = 10_000
 _LONGEST_MANAGER = 63
 _MODES = ("NonIndexed", "Indexed")
-_SUCCESS = {"rules": [{"succeededIndexes": None, "succeededCount": None}]}
 _IMMUTABLE: dict[str, Any] = {
     "completionMode": None,
     "podFailurePolicy": Pointer(podfailure.SHAPE),
     "backoffLimitPerIndex": None,
     "managedBy": None,
-    "successPolicy": Pointer(_SUCCESS),
+    "successPolicy": Pointer(successpolicy.SHAPE),
 }
 
 
@@ -77,7 +76,7 @@ def validate(path: str, spec: Object) -> list[FieldError]:
     found.extend(_mode(path, spec))
     if spec.get("podFailurePolicy") is not None:
         found.extend(podfailure.validate(f"{path}.podFailurePolicy", spec))
-    found.extend(_success(f"{path}.successPolicy", spec))
+    found.extend(successpolicy.validate(f"{path}.successPolicy", spec))
     found.extend(_replacement(f"{path}.podReplacementPolicy", spec))
     found.extend(podtemplate.validate_pod_template(spec.get("template") or {}, f"{path}.template"))
     return [*found, *_restarts(f"{path}.template.spec.restartPolicy", spec)]
@@ -129,51 +128,6 @@ def _many(path: str, parallelism: int, failures: int | None) -> list[FieldError]
     for name, value in (("parallelism", parallelism), ("maxFailedIndexes", failures or 0)):
         if value > _LIMIT_OF_MANY:
             found.append(errors.invalid_value(f"{path}.{name}", value, text))
-    return found
-
-
-def _success(path: str, spec: Object) -> list[FieldError]:
-    policy = spec.get("successPolicy")
-    if policy is None:
-        return []
-    if spec.get("completionMode") != "Indexed":
-        return [errors.invalid_value(path, internal.shown(policy, _SUCCESS), "requires indexed completion mode")]
-    rules = policy.get("rules") or []
-    found = []
-    if not rules:
-        text = "at least one rules must be specified when the successPolicy is specified"
-        found.append(errors.required(f"{path}.rules", text))
-    if len(rules) > 20:
-        found.append(errors.too_many(f"{path}.rules", len(rules), 20))
-    for index, rule in enumerate(rules):
-        found.extend(_success_rule(f"{path}.rules[{index}]", rule, spec.get("completions") or 0))
-    return found
-
-
-def _success_rule(path: str, rule: Object, completions: int) -> list[FieldError]:
-    count, listed = rule.get("succeededCount"), rule.get("succeededIndexes")
-    if count is None and listed is None:
-        text = "at least one of succeededCount or succeededIndexes must be specified"
-        return [errors.required(path, text)]
-    found = []
-    total = 0
-    if listed is not None:
-        if len(listed) > 64 * 1024:
-            found.append(errors.too_long(f"{path}.succeededIndexes", 64 * 1024))
-        try:
-            total = indexes.count(listed, completions)
-        except ValueError as error:
-            text = f"error parsing succeededIndexes: {error}"
-            found.append(errors.invalid_value(f"{path}.succeededIndexes", listed, text))
-    if count is not None:
-        at = f"{path}.succeededCount"
-        found.extend(checks.nonnegative(at, count))
-        text = "must be less than or equal to {} (the number of {})"
-        if count > completions:
-            found.append(errors.invalid_value(at, count, text.format(completions, "specified completions")))
-        if listed is not None and count > total:
-            noun = "indexes in the specified succeededIndexes field"
-            found.append(errors.invalid_value(at, count, text.format(total, noun)))
     return found
 
 
