@@ -68,5 +68,5 @@ class CustomResources:
             except Exception:
                 log.exception("a custom resource definition cannot be served", cluster=self._cluster.id, name=name)
         known = self._cluster.resources.custom.get(name, ())
-        if found or known:
+        if tuple(found) != known:  # `Served` compare by identity: a builder gives the same ones for the same definition
             self._cluster.resources.replace(name, found)

@@ -26,16 +26,17 @@ _BASE = 400
 
 
 class Memo:
-    """What has been derived from one entry. `cost` is what the cache accounts for it."""
+    """What has been derived from one entry, with the schema of `stamp`. `cost` is what the cache accounts for it."""
 
-    __slots__ = ("cost", "metadata", "object", "parts", "rows")
+    __slots__ = ("cost", "metadata", "object", "parts", "rows", "stamp")
 
-    def __init__(self, cost: int) -> None:
+    def __init__(self, cost: int, stamp: str) -> None:
         self.cost = cost
+        self.stamp = stamp
         self.object: Object | None = None
         self.parts: dict[str, Parts] | None = None
         self.metadata: bytes | None = None
-        self.rows: tuple[str, int, bytes] | None = None
+        self.rows: tuple[Served, int, bytes] | None = None
 
 
 class FormCache:
@@ -48,11 +49,13 @@ class FormCache:
         self._cost = 0
         self._order: deque[tuple[Entry, Memo]] = deque()
 
-    def _memo(self, entry: Entry) -> Memo:
+    def _memo(self, served: Served, entry: Entry) -> Memo:
         memo = entry.memo
-        if isinstance(memo, Memo):
+        if isinstance(memo, Memo) and memo.stamp == served.stamp:
             return memo
-        memo = entry.memo = Memo(_BASE + _DECODED * (len(entry.head) + len(entry.tail)))
+        # New, or derived before its definition changed, or by another cluster that shares the entry and defines it
+        # in another way.
+        memo = entry.memo = Memo(_BASE + _DECODED * (len(entry.head) + len(entry.tail)), served.stamp)
         self._order.append((entry, memo))
         self._cost += memo.cost
         while self._cost > self.limit and len(self._order) > 1:
@@ -64,7 +67,7 @@ class FormCache:
 
     def object(self, served: Served, entry: Entry) -> Object:
         """The object in its storage version, complete. Shared: never change it."""
-        memo = self._memo(entry)
+        memo = self._memo(served, entry)
         found = memo.object
         if found is None:
             found = memo.object = storage.thaw(served, entry)
@@ -74,7 +77,7 @@ class FormCache:
         """The encoded object in the version of `served`; for most reads just the stored bytes."""
         if served.direct and entry.version == served.stamp:
             return Parts(entry.head, entry.tail)
-        memo = self._memo(entry)
+        memo = self._memo(served, entry)
         known = memo.parts
         if known is None:
             known = memo.parts = {}
@@ -100,7 +103,7 @@ class FormCache:
         if revision and revision != entry.revision:
             item = storage.thaw(served, entry, revision)
             return orjson.dumps(item["metadata"])
-        memo = self._memo(entry)
+        memo = self._memo(served, entry)
         found = memo.metadata
         if found is None:
             found = memo.metadata = orjson.dumps(self.object(served, entry)["metadata"])
@@ -108,12 +111,12 @@ class FormCache:
 
     def cells(self, served: Served, entry: Entry, now: float) -> bytes:
         """The cells of its table row, as a JSON array. Ages have seconds, so a row holds for the second it was made."""
-        memo = self._memo(entry)
-        second, version = int(now), served.kind.api_version
-        if memo.rows is not None and memo.rows[0] == version and memo.rows[1] == second:
+        memo = self._memo(served, entry)
+        second = int(now)
+        if memo.rows is not None and memo.rows[0] is served and memo.rows[1] == second:
             return memo.rows[2]
         row = orjson.dumps(cells(served, self.object(served, entry), now))
-        memo.rows = (version, second, row)
+        memo.rows = (served, second, row)
         return row
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import orjson
 
+from kloster.apimachinery import Object
 from kloster.apiserver import deprecations
 from kloster.client.api import Resource
 from kloster.kinds.catalog import Catalog, Kind
@@ -42,6 +43,7 @@ class Served:
     storage_prefix  the same for the storage version
     item_prefix     the same for items of a list: items of built-in lists carry no kind and apiVersion
     scale     where /scale finds its numbers
+    seal      removes what the storage version does not know (custom resources), None: nothing can be there
     deprecation  a warning that goes with every answer
     resource  the same as controllers address it
     """
@@ -59,6 +61,7 @@ class Served:
         "prefix",
         "resource",
         "scale",
+        "seal",
         "stamp",
         "storage",
         "storage_prefix",
@@ -72,6 +75,7 @@ class Served:
         self.stamp = stamp
         self.scale = scale or ScalePaths()
         self.deprecation = ""
+        self.seal: Callable[[Object], Object] | None = None
         self.direct = kind is storage
         self.group = kind.group
         self.version = kind.version

@@ -44,6 +44,8 @@ def split(kind: Kind, item: Object) -> Parts:
 def put(served: Served, item: Object) -> Put:
     """The operation that writes `item`, which is in the storage version."""
     metadata = item["metadata"]
+    if served.seal is not None and not served.direct:
+        item = served.seal(item)
     parts = split(served.storage, item)
     fields = {path: read(item) for path, read in served.strategy.fields.items()}
     key = key_of(served, metadata.get("namespace", ""), metadata["name"])
@@ -69,6 +71,8 @@ def thaw(served: Served, entry: Entry, revision: int = 0) -> Object:
     if entry.version != served.stamp:
         stored = _stored_version(served, entry)
         item = convert(served, item, stored, served.storage.api_version)
+        if served.seal is not None:
+            item = served.seal(item)
         served.strategy.default(item)
     return item
 

@@ -16,6 +16,7 @@ from kloster.apiserver import bootstrap
 from kloster.apiserver.authorization.always import PrivilegedGroups
 from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Settings, SystemRandom
+from kloster.apiserver.custom_kinds import builder
 from kloster.apiserver.http.listeners import Listener
 from kloster.apiserver.http.sites import LazySite
 from kloster.apiserver.view import LiveView
@@ -86,6 +87,7 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
     path = shared.data_dir.cluster(record.id) / record.store
     store = await SqliteStore.open(path, executor=shared.executor, base=layers)
     served = _serve(shared, record, settings, store)
+    served.serve_custom_resources(builder(served.catalog))
     view = served.view
     issued = credentials.tokens(record.identity, view, shared.clock, settings.issuer)
     roles = StoredRoles(store, lambda entry: _decoded(view, entry))

@@ -14,6 +14,7 @@ from kloster.apiserver.admission import (
     certificates,
     default_tolerations,
     defaults,
+    definitions,
     escalation,
     limit_ranger,
     namespace_lifecycle,
@@ -42,6 +43,7 @@ PLUGINS: tuple[Plugin, ...] = (
     certificates.DECISION,
     escalation.PLUGIN,
     service_allocation.PLUGIN,
+    definitions.PLUGIN,
 )
 
 
@@ -67,4 +69,6 @@ def allocate(attempt: Attempt) -> bool:
 
 def released(attempt: Attempt) -> Sequence[Operation]:
     """Further operations when the object of `attempt` goes: what had been allocated for it."""
+    if not attempt.served.kind.builtin:
+        return definitions.released(attempt)
     return service_allocation.released(attempt) if attempt.served.id == "/services" else ()

@@ -18,6 +18,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError, StatusError, invalid_value, not_supported
 from kloster.apimachinery.schema.decode import decode
 from kloster.apiserver import admission, answers, bodies, negotiation, storage, writes
+from kloster.apiserver.admission import definitions
 from kloster.apiserver.admission.api import DELETE, Attempt
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, YAML
@@ -173,6 +174,8 @@ class Deletion:
             self.amend(item)
         if served.id == _NAMESPACES:
             return self._decide_namespace(attempt, entry, item)
+        if served.id == definitions.DEFINITIONS:
+            return self._decide_definition(attempt, item)
         return self._decide(attempt, entry, item)
 
     def _decide(self, attempt: Attempt, entry: Entry, item: Object) -> Sequence[Operation]:
@@ -215,6 +218,13 @@ class Deletion:
         if (item.get("spec") or {}).get("finalizers"):
             return ()
         return self._decide(attempt, entry, item)
+
+    def _decide_definition(self, attempt: Attempt, item: Object) -> Sequence[Operation]:
+        """A definition goes with its objects, or waits for them."""
+        operations = definitions.terminate(attempt, item)
+        self.item = item
+        self.changed = not self.options.dry_run
+        return operations if self.changed else ()
 
     def _replace(self, attempt: Attempt, entry: Entry, item: Object) -> Sequence[Operation]:
         operation = storage.put(attempt.served, item)

@@ -1,0 +1,144 @@
+"""CustomResourceDefinitions: their status, and their end.
+
+Not an admission plugin upstream but four controllers inside its API server (naming, establishing, approval,
+finalizing). What they do afterwards happens here in the transaction of the write that calls for it: a definition is
+established when the answer to its creation is sent, names that are let go are granted to whoever waits for them, and a
+deleted definition takes its objects with it. Objects with finalizers hold it up: then it stays, terminating, until the
+last of them is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kloster.aio.clock import rfc3339
+from kloster.apimachinery import Object
+from kloster.apimachinery.cloning import clone
+from kloster.apiserver import storage
+from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt, Plugin
+from kloster.apiserver.resources import Served
+from kloster.kinds.apiextensions import status
+from kloster.stores.api import Key, Operation, Remove
+
+DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
+
+
+def _settle(attempt: Attempt) -> None:
+    """Sets the status of a definition that is written, and of those that its names matter to."""
+    item, now = attempt.item, attempt.cluster.clock.now()
+    others = _others(attempt, item)
+    status.settle(item, others, now)
+    attempt.also.extend(_resettled(attempt, [item, *others], now))
+
+
+def _others(attempt: Attempt, definition: Object) -> list[Object]:
+    """The other definitions of the group."""
+    group, name = definition["spec"]["group"], definition["metadata"]["name"]
+    return [
+        other
+        for other in attempt.scan(DEFINITIONS)
+        if other["spec"]["group"] == group and other["metadata"]["name"] != name
+    ]
+
+
+def _resettled(attempt: Attempt, group: list[Object], now: float) -> Sequence[Operation]:
+    """Grants names to those of the group that had been refused them."""
+    operations: list[Operation] = []
+    own = attempt.cluster.resources.stored_as(DEFINITIONS)
+    assert own is not None
+    for place, other in enumerate(group):
+        refused = status.condition(other, status.NAMES_ACCEPTED)
+        if other is attempt.item or refused is None or refused.get("status") != "False":
+            continue
+        settled = clone(other)
+        status.settle(settled, [one for one in group if one is not other], now)
+        if settled != other:
+            group[place] = settled
+            operations.append(storage.put(own, settled))
+    return operations
+
+
+PLUGIN = Plugin(
+    name="CustomResourceDefinitions",
+    operations=frozenset({CREATE, UPDATE}),
+    resources=frozenset({DEFINITIONS}),
+    subresources=frozenset({"", "status"}),
+    allocate=_settle,
+)
+
+
+# --- the end ------------------------------------------------------------------------------------------------------
+
+
+def terminate(attempt: Attempt, item: Object) -> Sequence[Operation]:
+    """Deletes the definition `item` with its objects, or marks it until they are gone.
+
+    The definition is first written as terminating, so that whoever watches sees why its objects vanish.
+    """
+    now = attempt.cluster.clock.now()
+    meta = item["metadata"]
+    if meta.get("deletionTimestamp") is None:
+        meta["deletionTimestamp"] = rfc3339(now)
+        meta["deletionGracePeriodSeconds"] = 0
+        if status.CLEANUP not in (meta.get("finalizers") or ()):
+            meta["finalizers"] = [*(meta.get("finalizers") or ()), status.CLEANUP]
+    served = _stored(attempt, item)
+    removed, left = ([], False) if served is None else _remove_objects(attempt, served, now)
+    reason, text = "InstanceDeletionInProgress", "CustomResource deletion is in progress"
+    status.set_condition(item, status.TERMINATING, "True", reason, text, now)
+    own: Operation = storage.put(attempt.served, item)
+    if left:
+        return [own, *removed]
+    return [own, *removed, *_finish(attempt, attempt.served, item)]
+
+
+def _finish(attempt: Attempt, served: Served, item: Object) -> Sequence[Operation]:
+    """Takes the cleanup finalizer away; the definition goes unless somebody else's finalizer holds it."""
+    done, now = clone(item), attempt.cluster.clock.now()
+    meta = done["metadata"]
+    text = "removed all instances"
+    status.set_condition(done, status.TERMINATING, "False", "InstanceDeletionCompleted", text, now)
+    rest = [name for name in meta.get("finalizers") or () if name != status.CLEANUP]
+    if rest:
+        meta["finalizers"] = rest
+        return [storage.put(served, done)]
+    return [Remove(Key(DEFINITIONS, "", meta["name"])), *_resettled(attempt, _others(attempt, item), now)]
+
+
+def _stored(attempt: Attempt, definition: Object) -> Served | None:
+    spec = definition["spec"]
+    return attempt.cluster.resources.stored_as(f"{spec['group']}/{spec['names']['plural']}")
+
+
+def _remove_objects(attempt: Attempt, served: Served, now: float) -> tuple[list[Operation], bool]:
+    """Removes or marks all objects: (operations, whether some wait for their finalizers)."""
+    operations: list[Operation] = []
+    left = False
+    for entry in attempt.view.scan(served.id):
+        item = attempt.cluster.forms.object(served, entry)
+        meta = item["metadata"]
+        if not meta.get("finalizers"):
+            operations.append(Remove(entry.key))
+            continue
+        left = True
+        if meta.get("deletionTimestamp") is None:
+            marked = storage.thaw(served, entry)
+            marked["metadata"].update(deletionTimestamp=rfc3339(now), deletionGracePeriodSeconds=0)
+            if marked["metadata"].get("generation"):
+                marked["metadata"]["generation"] += 1
+            operations.append(storage.put(served, marked))
+    return operations, left
+
+
+def released(attempt: Attempt) -> Sequence[Operation]:
+    """When the last object of a terminating definition goes, so does the definition."""
+    served = attempt.served
+    own = attempt.cluster.resources.stored_as(DEFINITIONS)
+    name = f"{served.plural}.{served.group}"
+    definition = attempt.read(DEFINITIONS, "", name)
+    if own is None or definition is None or definition["metadata"].get("deletionTimestamp") is None:
+        return ()
+    key = storage.key_of(served, attempt.namespace, attempt.name)
+    if any(entry.key != key for entry in attempt.view.scan(served.id)):
+        return ()
+    return _finish(attempt, own, definition)
