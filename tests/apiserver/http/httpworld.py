@@ -110,3 +110,12 @@ def get(path: str = "/", *headers: str, method: str = "GET", close: bool = True)
     if close:
         lines.append("Connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait, for at most five seconds."""
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("did not come about")

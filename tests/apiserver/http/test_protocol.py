@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 import pytest
 import uvloop
-from tests.apiserver.http.httpworld import HOST, echo, get, serving, talk
+from tests.apiserver.http.httpworld import HOST, echo, get, serving, talk, until
 
 from kloster.apimachinery import errors
+from kloster.apiserver.http.grammar import Budget, Reception
 from kloster.apiserver.http.server import Limits
 from kloster.client.transport import Duplex, Request, Response
 
@@ -226,6 +227,35 @@ def test_a_body_over_the_limit_gets_upstreams_status_and_the_connection_lives(ra
     assert received.startswith(b"HTTP/1.1 413 Request Entity Too Large\r\n")
     assert orjson.loads(body_of(received).split(b"HTTP/1.1")[0]) == TOO_LARGE
     assert b"GET /next" in received
+
+
+def test_bodies_share_a_budget_that_is_given_back() -> None:
+    async def scenario() -> None:
+        async def eventually(request: Request) -> Response:
+            return echo(request)
+
+        def handler(request: Request) -> Response | Awaitable[Response]:
+            return eventually(request) if request.path == "/later" else echo(request)
+
+        async with serving(handler, Limits(bodies=MIB)) as world:
+            budget = world.server.budget
+            _, holder = await asyncio.open_connection(HOST, world.plain)
+            holder.write(POST + b"Content-Length: 900000\r\n\r\n" + b"x" * 800_000)
+            await until(lambda: budget.used == 800_000)
+            large = b"Content-Length: 300000\r\n\r\n" + b"x" * 300_000
+            received = await talk(world.plain, POST + large + get("/next"))
+            assert received.startswith(b"HTTP/1.1 429 ")
+            assert b"Retry-After: 1\r\n" in received
+            assert b"GET /next" in received
+            holder.transport.abort()
+            await until(lambda: budget.used == 0)
+            for path in (b"/p", b"/later"):
+                raw = POST.replace(b"/p", path) + large + POST.replace(b"/p", path) + b"Connection: close\r\n" + large
+                received = await talk(world.plain, raw)
+                assert received.count(b" 300000 none") == 2
+                assert budget.used == 0
+
+    run(scenario)
 
 
 def test_a_body_at_the_limit_is_taken() -> None:
@@ -649,3 +679,27 @@ def test_handlers_that_answer_at_once_need_no_task() -> None:
             assert tasks == [0, 0, 0]
 
     run(scenario)
+
+
+def test_no_garbage_makes_the_parser_fail() -> None:
+    """Whatever comes, it is a request or a refusal, never an exception, and never held twice."""
+    dice = random.Random(11)
+    seed = (
+        POST
+        + b"Content-Length: 5\r\nExpect: 100-continue\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello"
+        + POST
+        + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\n"
+    )
+    alphabet = b"\0\r\n :;,%/?#aZ09\xff\x80"
+    for _ in range(5000):
+        raw = bytearray(seed)
+        for _ in range(dice.randint(1, 4)):
+            at = dice.randrange(len(raw))
+            raw[at : at + dice.randint(0, 2)] = bytes(dice.choices(alphabet, k=dice.randint(0, 3)))
+        budget = Budget()
+        reception = Reception(budget)
+        cut = dice.randrange(len(raw))
+        reception.feed(bytes(raw[:cut]))
+        reception.feed(bytes(raw[cut:]))
+        reception.close()
+        assert budget.used == 0

@@ -20,6 +20,7 @@ from kloster.apiserver.http import listeners, tls
 from kloster.apiserver.http.server import Limits
 from kloster.apiserver.http.sites import split_cluster_path
 from kloster.apiserver.pki import Authority, Pair
+from kloster.client.transport import Request, Response
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -108,6 +109,22 @@ def test_an_unknown_cluster_path_is_not_found() -> None:
             received = await talk(world.plain, get("/clusters/ns/nobody/api"))
             assert received.startswith(b"HTTP/1.1 404 ")
             assert b"the server could not find the requested resource" in received
+
+    run(scenario)
+
+
+def test_the_prefix_is_told_where_there_is_one() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def handler(request: Request) -> Response:
+        seen.append((request.prefix, request.path))
+        return Response(200)
+
+    async def scenario() -> None:
+        async with serving(handler) as world:
+            await talk(world.plain, get("/clusters/ns/a/api"))
+            await talk(world.plain, get("/healthz"))
+        assert seen == [("/clusters/ns/a", "/api"), ("", "/healthz")]
 
     run(scenario)
 

@@ -4,7 +4,8 @@ llhttp parses, in its strict mode: what two readers could read differently is re
 lives on (both Content-Length and Transfer-Encoding, bare line feeds, folded headers, ...).
 
 Limits: a head of 1 MiB (431, Go's default), a body of 3 MiB (413 with upstream's Status; the rest of the body is read
-and dropped, so that the client gets the answer and may go on).
+and dropped, so that the client gets the answer and may go on), and a budget of body bytes for all connections
+together (429), because bodies are held before anybody is authenticated.
 """
 
 from __future__ import annotations
@@ -56,6 +57,16 @@ class Incoming:
         self.headers: dict[str, str] = {}
 
 
+class Budget:
+    """Bytes of bodies that may be held at once, by all connections of a server."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int = 256 * 1024 * 1024) -> None:
+        self.limit = limit
+        self.used = 0
+
+
 class Reception:
     """Takes bytes, puts complete requests into `queue`.
 
@@ -67,6 +78,7 @@ class Reception:
     """
 
     __slots__ = (
+        "_budget",
         "_parser",
         "_partial",
         "head_done",
@@ -78,7 +90,8 @@ class Reception:
         "wants_continue",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self.queue: deque[Incoming] = deque()
         self.incoming: Incoming | None = None
         self.head_done = False
@@ -195,21 +208,46 @@ class Reception:
             return
         self.wants_continue = False  # the client did not wait
         if incoming.error is None:
-            size = incoming.size + len(data)
-            if size <= MAX_BODY:
-                if not incoming.size:
-                    incoming.body = data
-                elif isinstance(incoming.body, bytearray):
-                    incoming.body += data
-                else:
-                    incoming.body = bytearray(incoming.body) + data
-                incoming.size = size
+            if self._take(incoming, data):
                 return
-            incoming.error = _too_large()
-            incoming.body = b""
+            self.release(incoming)
+        assert incoming.error is not None
         incoming.dropped += len(data)
         if incoming.dropped > MAX_DISCARD:
             self._refuse_with(encoding.failure(incoming.error))
+
+    def _take(self, incoming: Incoming, data: bytes) -> bool:
+        """Add to the body, or say why not."""
+        size = incoming.size + len(data)
+        if size > MAX_BODY:
+            incoming.error = _too_large()
+            return False
+        if self._budget.used + len(data) > self._budget.limit:
+            incoming.error = errors.too_many_requests("too many requests, please try again later.")
+            return False
+        if not incoming.size:
+            incoming.body = data
+        elif isinstance(incoming.body, bytearray):
+            incoming.body += data
+        else:
+            incoming.body = bytearray(incoming.body) + data
+        incoming.size = size
+        self._budget.used += len(data)
+        return True
+
+    def release(self, incoming: Incoming) -> None:
+        """The body is no longer needed."""
+        self._budget.used -= incoming.size
+        incoming.size = 0
+        incoming.body = b""
+
+    def close(self) -> None:
+        """The connection is gone: nothing of what was received is needed."""
+        if self.incoming is not None:
+            self.release(self.incoming)
+            self.incoming = None
+        while self.queue:
+            self.release(self.queue.popleft())
 
     def on_message_complete(self) -> None:
         incoming = self.incoming
@@ -239,6 +277,8 @@ class Reception:
     def _refuse_with(self, response: Response) -> None:
         if self.refusal is None:
             self.refusal = response
+        if self.incoming is not None:
+            self.release(self.incoming)
         self.incoming = None
         self.wants_continue = False
 

@@ -18,6 +18,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -74,7 +75,7 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self._server = server
         self._transport: asyncio.Transport
-        self._reception = Reception()
+        self._reception = Reception(server.budget)
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
@@ -112,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._tunnel.end(lost=True)
         elif self._task is not None:
             self._task.cancel()
-        self._reception.queue.clear()
+        self._reception.close()
 
     def eof_received(self) -> bool:
         if self._tunnel is not None:
@@ -211,6 +212,8 @@ class Connection(asyncio.Protocol):
                 return
             result = encoding.mark_gzip(result, encoding.compress(result.body))
         self._respond(incoming, result)
+        if incoming.size:
+            self._reception.release(incoming)
 
     def _call(self, incoming: Incoming) -> Response | Awaitable[Response]:
         raw_path, raw_query = target.split(incoming.url)
@@ -268,7 +271,8 @@ class Connection(asyncio.Protocol):
     def _end_after_answer(self) -> None:
         """Close once the answer is sent; a little later if input is under way, as a close would then reset it away."""
         self._closing = True
-        self._reception.queue.clear()
+        while self._reception.queue:
+            self._reception.release(self._reception.queue.popleft())
         if self._cork:
             self._transport.write(b"".join(self._cork))
             self._cork.clear()
@@ -296,7 +300,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, incoming: Incoming, result: Response | Awaitable[Response]) -> None:
         self._busy = True
         self._task = self._server.spawn(self._run(incoming, result))
-        self._task.add_done_callback(self._ended)
+        self._task.add_done_callback(partial(self._ended, incoming))
 
     async def _run(self, incoming: Incoming, result: Response | Awaitable[Response]) -> None:
         try:
@@ -321,8 +325,9 @@ class Connection(asyncio.Protocol):
                 response = encoding.mark_gzip(response, packed)
             self._respond(incoming, response)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, incoming: Incoming, task: asyncio.Task[None]) -> None:
         """The task of the current request is over, one way or the other."""
+        self._reception.release(incoming)
         self._task = None
         self._busy = False
         self._streaming = False
@@ -432,6 +437,7 @@ class Connection(asyncio.Protocol):
         if self._drained is not None and not self._drained.is_set():
             self._transport.abort()
         elif self._reception.incoming is not None and self._reception.head_done:
+            self._reception.close()
             self._hang_up(refusal(408))
         else:
             self._closing = True

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from kloster.apiserver.http import listeners, tls
+from kloster.apiserver.http.grammar import Budget
 from kloster.apiserver.http.protocol import Connection
 from kloster.apiserver.http.sites import Directory, Site
 
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds. head and idle are upstream's ReadHeaderTimeout and IdleTimeout."""
+    """Seconds, but for the last two. head and idle are upstream's ReadHeaderTimeout and IdleTimeout."""
 
     handshake: float = 10.0
     head: int = 32
@@ -35,6 +36,7 @@ class Limits:
     stall: int = 120
     shutdown: float = 5.0
     handshakes: int = 512  # at the same time; more are hung up on
+    bodies: int = 256 * 1024 * 1024  # bytes of requests' bodies held at the same time
 
 
 class Server:
@@ -43,6 +45,7 @@ class Server:
     def __init__(self, directory: Directory, limits: Limits | None = None, drain: float = 10.0) -> None:
         self.directory = directory
         self.limits = limits or Limits()
+        self.budget = Budget(self.limits.bodies)
         self.tick = 0
         self.date = ""  # the Date header's value, renewed once a second while there are connections
         self.loop: asyncio.AbstractEventLoop
