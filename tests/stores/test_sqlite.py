@@ -21,6 +21,7 @@ from kloster.stores.api import Compacted, Key, Put, StoreBroken, StoreFailed
 from kloster.stores.layerfile import read_layer, write_layer
 from kloster.stores.layers import Layer, flatten
 from kloster.stores.sqlite import SqliteStore
+from kloster.stores.storefile import StoreFile
 from kloster.stores.threads import commit_threads
 
 from .storefiles import bodies, entry, looped, pod_key, put, remove, writes
@@ -304,13 +305,24 @@ async def test_many_deletions_give_back_the_space(path: Path, executor: ThreadPo
 
 
 @looped
-async def test_the_write_ahead_log_stays_bounded(path: Path, executor: ThreadPoolExecutor) -> None:
+async def test_the_write_ahead_log_stays_bounded(
+    path: Path, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints: list[Path] = []
+    checkpoint = StoreFile.checkpoint
+
+    def counted(file: StoreFile) -> None:
+        checkpoints.append(file.path)
+        checkpoint(file)
+
+    monkeypatch.setattr(StoreFile, "checkpoint", counted)
     store = await SqliteStore.open(path, executor=executor)
     for number in range(30):
         await store.transact(writes(*(put(f"{number}-{index}", "x" * 3000) for index in range(200))))
     assert size(path.with_name("store.db-wal")) < 12 << 20
     assert len(bodies(store)) == 6000
     await store.close()
+    assert 4 <= len(checkpoints) <= 12, "each takes a few batches"
     store = await SqliteStore.open(path, executor=executor)
     assert len(bodies(store)) == 6000
     await store.close()
@@ -422,7 +434,7 @@ async def test_an_executor_that_is_gone_fails_writes_and_releases_the_lock(path:
 
 @looped
 async def test_a_busy_event_loop_does_not_starve_commits(path: Path, executor: ThreadPoolExecutor) -> None:
-    """With CPython's default switch interval one write took over a second here."""
+    """With CPython's default switch interval a single write took up to a second here."""
     store = await SqliteStore.open(path, executor=executor)
     stop = False
 
@@ -456,7 +468,7 @@ async def test_hundreds_of_idle_stores_hold_no_thread_and_no_task(tmp_path: Path
 def test_the_loader_pages(path: Path) -> None:
     content = {pod_key(f"{number:04}"): entry(f"{number:04}", number) for number in range(1, 400)}
     storefile.create(path, storefile.FileInfo("id"), content)
-    loaded = storefile.StoreFile(path)
+    loaded = StoreFile(path)
     assert [found.key for found in loaded.load().entries] == list(content)
     assert loaded.revision() == 399
     loaded.close()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from kloster.stores.api import StoreBroken
 from kloster.stores.layers import Layer
-from kloster.stores.storefile import FileInfo, Rows, create, read_frozen
+from kloster.stores.rows import Rows
+from kloster.stores.storefile import FileInfo, create, read_frozen
 
 
 def write_layer(path: Path, layer: Layer, base: Sequence[str] = ()) -> None:

@@ -22,10 +22,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -34,11 +33,10 @@ from uuid import uuid4
 import orjson
 
 from kloster.stores.api import Entry, Key, StoreBroken
+from kloster.stores.rows import ROWS_PER_STATEMENT, Content, Rows, load, statements
 
 FORMAT: Final = 1
 _APPLICATION: Final = 0x4B4C5354  # "KLST", in the header of every file of ours
-_ROWS_PER_STATEMENT: Final = 200
-_ROWS_PER_LOAD: Final = 128
 _WAL_LIMIT: Final = 4 << 20
 _PAGE: Final = 4096
 
@@ -54,24 +52,6 @@ CREATE TABLE entries (
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-# group_concat joins blobs byte by byte; with the lengths beside them they come apart again.
-_LOAD: Final = f"""
-SELECT max(id), json_group_array(json_array(resource, namespace, name, revision, length(head), length(tail),
-                                   labels, fields, version)),
-       group_concat(head, ''), group_concat(tail, '')
-FROM (SELECT * FROM entries WHERE id > ? ORDER BY id LIMIT {_ROWS_PER_LOAD})
-"""
-
-_COLUMNS: Final = ("resource", "namespace", "name", "revision", "head", "tail", "labels", "fields", "version")
-_ROW: Final = f"({','.join('?' * len(_COLUMNS))})"
-_INSERT: Final = f"INSERT INTO entries ({','.join(_COLUMNS)}) VALUES "
-_OR_REPLACE: Final = " ON CONFLICT (resource, namespace, name) DO UPDATE SET " + ",".join(
-    f"{column}=excluded.{column}" for column in _COLUMNS[3:]
-)
-
-Rows = Mapping[Key, Entry | int]
-"""What a commit writes: an entry, or the revision of its deletion."""
-
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
@@ -86,15 +66,6 @@ class FileInfo:
     frozen: bool = False
     successor: str = ""
     """If frozen: the name of the file in the same directory in which its cluster goes on, if any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """All rows of a file."""
-
-    entries: list[Entry] = field(default_factory=list)
-    tombstones: dict[Key, int] = field(default_factory=dict)
-    revision: int = 0
 
 
 @contextmanager
@@ -129,7 +100,7 @@ def create(path: Path, info: FileInfo, rows: Rows | None = None) -> None:
             f"PRAGMA application_id={_APPLICATION}; PRAGMA user_version={FORMAT}; BEGIN; {_SCHEMA}"
         )
         _write_info(connection, info)
-        for statement, values in _statements(rows or {}):
+        for statement, values in statements(rows or {}):
             connection.execute(statement, values)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -151,7 +122,7 @@ def read_frozen(path: Path) -> tuple[FileInfo, Content]:
             info = _read_info(connection, path)
             if not info.frozen:
                 raise StoreBroken(f"{path} belongs to a cluster that writes to it; only frozen files are layers")
-            return info, _load(connection)
+            return info, load(connection)
         finally:
             connection.close()
 
@@ -177,7 +148,7 @@ class StoreFile:
 
     def load(self) -> Content:
         with translated(self.path):
-            return _load(self._connection)
+            return load(self._connection)
 
     def revision(self) -> int:
         """The newest revision in the file, without loading it."""
@@ -187,13 +158,13 @@ class StoreFile:
 
     def write(self, rows: Rows) -> None:
         """Commit `rows`, all or none; durable when this returns. After an error the file must be reopened."""
-        statements = list(_statements(rows))
+        prepared = list(statements(rows))
         with translated(self.path):
-            if len(statements) == 1:
-                self._connection.execute(*statements[0])
+            if len(prepared) == 1:
+                self._connection.execute(*prepared[0])
             else:
                 self._connection.execute("BEGIN IMMEDIATE")
-                for statement, values in statements:
+                for statement, values in prepared:
                     self._connection.execute(statement, values)
                 self._connection.execute("COMMIT")
         self._unsaved += sum(
@@ -230,8 +201,8 @@ class StoreFile:
         """Delete tombstone rows that hide nothing, except that of revision `newest`."""
         keys = [key for key, revision in tombstones.items() if revision < newest]
         with translated(self.path):
-            for start in range(0, len(keys), _ROWS_PER_STATEMENT):
-                part = keys[start : start + _ROWS_PER_STATEMENT]
+            for start in range(0, len(keys), ROWS_PER_STATEMENT):
+                part = keys[start : start + ROWS_PER_STATEMENT]
                 places = ",".join(["(?,?,?)"] * len(part))
                 self._connection.execute(
                     f"DELETE FROM entries WHERE head IS NULL AND (resource, namespace, name) IN (VALUES {places})",
@@ -287,57 +258,6 @@ def _write_info(connection: sqlite3.Connection, info: FileInfo) -> None:
         "REPLACE INTO meta VALUES ('id', ?), ('base', ?), ('floor', ?), ('frozen', ?), ('successor', ?)",
         (info.id, orjson.dumps(info.base).decode(), str(info.floor), str(int(info.frozen)), info.successor),
     )
-
-
-def _statements(rows: Rows) -> Iterator[tuple[str, Sequence[object]]]:
-    """Upserts for `rows`, each for many rows."""
-    items = list(rows.items())
-    for start in range(0, len(items), _ROWS_PER_STATEMENT):
-        part = items[start : start + _ROWS_PER_STATEMENT]
-        values: list[object] = []
-        for key, row in part:
-            values += key
-            if isinstance(row, Entry):
-                values += (row.revision, row.head, row.tail, _packed(row.labels), _packed(row.fields), row.version)
-            else:
-                values += (row, None, None, None, None, None)
-        yield _INSERT + ",".join([_ROW] * len(part)) + _OR_REPLACE, values
-
-
-def _packed(strings: dict[str, str]) -> str | None:
-    return orjson.dumps(strings).decode() if strings else None
-
-
-def _load(connection: sqlite3.Connection) -> Content:
-    entries: list[Entry] = []
-    tombstones: dict[Key, int] = {}
-    newest = 0
-    last = 0
-    maps: dict[str | None, dict[str, str]] = {None: {}}  # equal labels share one dictionary
-
-    def unpacked(text: str | None) -> dict[str, str]:
-        known = maps.get(text)
-        if known is None:
-            known = maps[text] = orjson.loads(text or "{}")
-        return known
-
-    while True:
-        last, listing, heads, tails = connection.execute(_LOAD, (last,)).fetchone()
-        rows = orjson.loads(listing)
-        head_start = tail_start = 0
-        for resource, namespace, name, revision, head_size, tail_size, labels, fields, version in rows:
-            key = Key(sys.intern(resource), sys.intern(namespace), name)
-            newest = max(newest, revision)
-            if head_size is None:
-                tombstones[key] = revision
-                continue
-            head = heads[head_start : head_start + head_size]
-            tail = tails[tail_start : tail_start + tail_size]
-            head_start += head_size
-            tail_start += tail_size
-            entries.append(Entry(key, revision, head, tail, unpacked(labels), unpacked(fields), sys.intern(version)))
-        if len(rows) < _ROWS_PER_LOAD:
-            return Content(entries, tombstones, newest)
 
 
 def new_id() -> str:

@@ -5,8 +5,8 @@ serve hundreds of clusters.
 
 **The switch interval matters more than the number of threads.** A thread that comes back from SQLite needs the GIL.
 CPython lets it ask for the GIL only after it has waited for a whole interval without anybody else letting go of it,
-and an event loop lets go for a moment at every poll. With the default of 5 ms a loop under load starved commits:
-over a second for one write was measured; with 0.1 ms, 2 ms.
+and an event loop lets go for a moment at every poll. With the default of 5 ms a loop under load can starve commits:
+a single write took between 2 ms and 1.2 s, depending on the run; with 0.1 ms, 2 to 5 ms.
 """
 
 from __future__ import annotations
