@@ -19,6 +19,7 @@ from kloster.controllers import (
     garbagecollection,
     jobs,
     namespaces,
+    nodes,
     poddisruptionbudgets,
     podgc,
     replicasets,
@@ -49,6 +50,9 @@ TABLE: tuple[Controller, ...] = (
     podgc.CONTROLLER,
     clusterroles.CONTROLLER,
 )
+
+HOST_TABLE: tuple[Controller, ...] = (nodes.CONTROLLER,)
+"""What only clusters with nodes of their own run, beside `TABLE`."""
 
 _SUFFIX = "-controller"
 _OLDER_NAMES = {

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from kloster.apiserver import bootstrap
 from kloster.apiserver.authorization.always import PrivilegedGroups
+from kloster.apiserver.authorization.escalation import Escalation
+from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Settings, SystemRandom
 from kloster.apiserver.custom_kinds import builder
@@ -92,8 +94,11 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
     issued = credentials.tokens(record.identity, view, shared.clock, settings.issuer)
     roles = StoredRoles(store, lambda entry: _decoded(view, entry))
     served.authenticator = credentials.authenticator(issued, shared.clock)
-    served.authorizer = credentials.authorizer(roles)
-    served.ports = Ports(issued, nodes, shared.openapi)
+    rbac = Rbac(roles)
+    served.authorizer = credentials.authorizer(rbac)
+    served.ports = Ports(
+        tokens=issued, escalation=Escalation(rbac, served.authorizer), nodes=nodes, openapi=shared.openapi
+    )
     await _populate(shared, record, settings, store)
     client = Client(InProcessTransport(served, MASTER), user_agent="kloster")
     source = LiveSource(view)

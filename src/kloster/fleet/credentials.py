@@ -8,7 +8,6 @@ from kloster.apiserver.authentication.chain import Chain
 from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
 from kloster.apiserver.authorization.always import PrivilegedGroups, Union
 from kloster.apiserver.authorization.rbac import Rbac
-from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.pki import TokenKey
 from kloster.client.inprocess import ObjectView
 from kloster.fleet.identity import Identity
@@ -38,6 +37,6 @@ def authenticator(issued: ServiceAccountTokens, clock: Clock) -> Chain:
     return Chain([Certificates(clock), issued])
 
 
-def authorizer(roles: StoredRoles) -> Union:
+def authorizer(rbac: Rbac) -> Union:
     """system:masters, then RBAC."""
-    return Union([PrivilegedGroups(), Rbac(roles)])
+    return Union([PrivilegedGroups(), rbac])

@@ -9,7 +9,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.cluster import Settings
 from kloster.client.client import Client
 from kloster.client.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, SECRETS
-from kloster.controllers import select
+from kloster.controllers import HOST_TABLE, select
 from kloster.fleet import kubeconfig
 from kloster.fleet.assembly import Assembled, assemble
 from kloster.fleet.datadir import write_bytes
@@ -67,6 +67,7 @@ async def start(shared: Shared, ports: Ports, nodes: int) -> EmbeddedHost:
     cluster.attach(
         [
             *select(["*"]),
+            *HOST_TABLE,
             heartbeat_controller(machines),
             scheduler_controller(snapshot),
             agent_controller(machines),

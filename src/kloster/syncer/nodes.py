@@ -67,6 +67,9 @@ async def _reconcile(syncer: Syncer, context: Context, name: str) -> None:
         if present is None:
             present = await context.client.create(NODES, shown(host))
         status = shown_status(host, context.settings.get("version", ""))
+        if present["spec"].get("taints"):
+            # New nodes are born tainted until a controller clears them; here the host's word counts.
+            await context.client.patch(NODES, "", name, {"spec": {"taints": None}})
         if _visible(status) != _visible(present.get("status") or {}):
             await context.client.patch(NODES, "", name, {"status": status}, subresource="status")
     except StatusError as error:
