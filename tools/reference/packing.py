@@ -43,15 +43,18 @@ def base(go_type: str) -> str:
     return _WRAPPERS.sub("", go_type)
 
 
-def flatten(types: Types, name: str) -> Iterator[list[Any]]:
-    """The fields of a struct with embedded structs in place, as encoding/json sees them."""
+def flatten(types: Types, name: str, path: tuple[int, ...] = ()) -> Iterator[tuple[list[Any], tuple[int, ...]]]:
+    """The fields of a struct with embedded structs in place, as encoding/json sees them.
+
+    To protobuf an embedded struct is a message of its own: beside each field stand the numbers that lead to it.
+    """
     for field in types[name]:
-        flags, go_type = field[1:3]
+        flags, go_type, number = field[1:4]
         if "i" in flags and go_type in types:
             # A type's own field wins over an embedded one of the same name; upstream has no such pair.
-            yield from flatten(types, go_type)
+            yield from flatten(types, go_type, (*path, number))
         elif "i" not in flags:
-            yield field
+            yield field, path
 
 
 def reachable(types: Types, roots: Iterable[str]) -> list[str]:
@@ -63,7 +66,7 @@ def reachable(types: Types, roots: Iterable[str]) -> list[str]:
         if name in seen or name not in types:
             continue
         seen[name] = None
-        waiting.extend(base(field[2]) for field in flatten(types, name))
+        waiting.extend(base(field[2]) for field, _ in flatten(types, name))
     return sorted(seen)
 
 
@@ -71,10 +74,12 @@ def type_lines(types: Types, names: Iterable[str], definitions: dict[str, Any]) 
     for name in names:
         definition = definitions.get(schemas.definition_name(name), {})
         fields = []
-        for field in flatten(types, name):
+        for field, path in flatten(types, name):
             extras = schemas.field_extras(definition, field[0])
             if field[4]:
                 extras["n"] = field[4]
+            if path and field[3]:
+                extras["p"] = list(path)
             fields.append([*field[:4], extras] if extras else field[:4])
         yield f"{name}\t{dumps([schemas.struct_extras(definition), fields])}"
 

@@ -6,7 +6,7 @@ with extras as a fifth element where there are any:
 
     flags    e omitempty, z omitzero
     extras   of a field: r required, l list type, k list-map keys, t map type, m merge key, s patch strategies,
-             d default, n name of its Go type in errors; of a struct: a owned as a whole
+             d default, n name of its Go type in errors, p protobuf path; of a struct: a owned as a whole
 
 A kind's graph has hundreds of structs, of which a process uses few: so a struct's `fields` come into being on first
 access (`LazyStruct`), and everything that a version's kinds share is built once.
@@ -115,6 +115,7 @@ class Graph:
             name,
             self._type(go_type.removeprefix("*"), more),
             number=number,
+            path=tuple(more.get("p", ())),
             omitempty="e" in flags,
             omitzero="z" in flags,
             pointer=go_type.startswith("*"),

@@ -65,6 +65,7 @@ class Field:
     name           its JSON name
     type           its type
     number         its protobuf number (0: none)
+    path           protobuf numbers of the embedded structs that it stands in: to protobuf, messages of their own
     omitempty      an empty value is left out (numbers 0, false, "", empty lists and maps; never a struct)
     omitzero       a zero struct (zero time) is left out as well
     pointer        its Go type is a pointer: absent and zero differ
@@ -84,6 +85,7 @@ class Field:
         "number",
         "omitempty",
         "omitzero",
+        "path",
         "pointer",
         "required",
         "strategies",
@@ -96,6 +98,7 @@ class Field:
         type: Type,
         *,
         number: int = 0,
+        path: tuple[int, ...] = (),
         omitempty: bool = True,
         omitzero: bool = False,
         pointer: bool = False,
@@ -108,6 +111,7 @@ class Field:
         self.name = name
         self.type = type
         self.number = number
+        self.path = path
         self.omitempty = omitempty
         self.omitzero = omitzero
         self.pointer = pointer
