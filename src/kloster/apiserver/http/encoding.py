@@ -41,13 +41,12 @@ def head(status: int, headers: dict[str, str], framing: str, date: str, minor: i
     A line break in a value would end the header and start another: it becomes a space, as in Go's net/http.
     """
     line = _LINES[minor].get(status) or status_line(status, minor)
-    if headers:
-        block = "\r\n".join([f"{name}: {value}" for name, value in headers.items()])
-        breaks = len(headers) - 1
-        if block.count("\n") != breaks or block.count("\r") != breaks:
-            block = "\r\n".join([f"{_one_line(name)}: {_one_line(value)}" for name, value in headers.items()])
-        return f"{line}{block}\r\nDate: {date}\r\n{framing}\r\n".encode()
-    return f"{line}Date: {date}\r\n{framing}\r\n".encode()
+    block = ""
+    for name, value in headers.items():
+        block += f"{name}: {value}\r\n"
+    if block.count("\n") != len(headers) or block.count("\r") != len(headers):
+        block = "".join([f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()])
+    return f"{line}{block}Date: {date}\r\n{framing}\r\n".encode()
 
 
 def _one_line(text: str) -> str:

@@ -143,7 +143,14 @@ class Connection(asyncio.Protocol):
         reception = self._reception
         reception.feed(data)
         if not self._busy:
-            self._advance()
+            queue = reception.queue
+            if len(queue) == 1 and reception.incoming is None and reception.refusal is None and self._drained is None:
+                # The usual case, one whole request on an idle connection, without the ceremony of the general one.
+                self._answer(queue.popleft())
+                if self._drained is None:  # else pause_writing has set it
+                    self.deadline = NEVER if self._busy else self._server.idle_deadline
+            else:
+                self._advance()
         elif reception.queue or reception.refusal is not None:
             self._pause()
 

@@ -47,6 +47,7 @@ class Server:
         self.limits = limits or Limits()
         self.budget = Budget(self.limits.bodies)
         self.tick = 0
+        self.idle_deadline = self.limits.idle  # of a connection that goes idle now
         self.date = ""  # the Date header's value, renewed once a second while there are connections
         self.loop: asyncio.AbstractEventLoop
         self._drain = drain
@@ -194,6 +195,7 @@ class Server:
     def _second(self) -> None:
         """Once a second, while there are connections: end those whose deadline has passed."""
         self.tick += 1
+        self.idle_deadline = self.tick + self.limits.idle
         self.date = formatdate(time.time(), usegmt=True)
         tick = self.tick
         for connection in [one for one in self._connections if one.deadline < tick]:

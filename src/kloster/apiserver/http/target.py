@@ -11,10 +11,7 @@ class BadTarget(ValueError):
 
 def split(raw: bytes) -> tuple[str, str]:
     """(path, query), both still encoded. Absolute-form targets (``https://host/path``) lose their origin."""
-    try:
-        text = raw.decode("ascii")
-    except UnicodeDecodeError:
-        text = raw.decode("utf-8", "replace")
+    text = raw.decode("utf-8", "replace")
     if not text.startswith("/"):
         scheme, separator, rest = text.partition("://")
         if not separator or scheme.lower() not in ("http", "https"):
