@@ -170,7 +170,8 @@ async def test_cycles_do_not_block(cluster: World) -> None:
 
 @world
 async def test_pods_of_a_lost_node_are_removed(cluster: World) -> None:
-    cluster.run("*", "-serviceaccount")
+    cluster.run("*")
+    await cluster.settle()
     await cluster.node("n")
     await cluster.create(PODS, "p", spec={"containers": CONTAINERS, "nodeName": "n"})
     await cluster.set_phase("p", "Running")

@@ -181,6 +181,7 @@ async def test_switched_off_nothing_happens(cluster: World) -> None:
 @world
 async def test_a_replica_set_adopts_and_releases(cluster: World) -> None:
     cluster.run("*")
+    await cluster.settle()  # pods wait for their service account
     labels = {"app": "web"}
     orphan = await cluster.create(PODS, "orphan", metadata={"labels": labels}, spec={"containers": CONTAINERS})
     await cluster.create(REPLICA_SETS, "rs", spec=spec(2))

@@ -71,6 +71,7 @@ async def test_both_forms_follow_the_pods(cluster: World) -> None:
 @world
 async def test_unready_addresses_are_published_on_request(cluster: World) -> None:
     cluster.run("*")
+    await cluster.settle()
     await service(cluster, clusterIP="None", publishNotReadyAddresses=True, ports=[{"port": 80}])
     await backend(cluster, "bad", ready=False)
     await cluster.settle()

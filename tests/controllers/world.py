@@ -104,7 +104,9 @@ class World:
         return [event["message"] for event in found if reason in ("", event["reason"])]
 
     async def node(self, name: str, **spec: Any) -> Object:
-        return await self.create(NODES, name, spec=spec)
+        """A node with exactly these taints: admission marks new ones as not ready, which nobody here takes back."""
+        await self.create(NODES, name, spec=spec)
+        return await self.patch(NODES, name, {"spec": {"taints": spec.get("taints")}})
 
     async def play_kubelet(self, *, phase: str = "Running", only: Callable[[Object], bool] | None = None) -> int:
         """Bring pods into a phase, end those that are being deleted. Returns how many were touched."""

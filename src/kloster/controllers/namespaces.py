@@ -141,17 +141,18 @@ async def _delete_all(
     try:
         if not (await client.list(resource, namespace, limit=1)).items:
             return
+    except StatusError as error:
+        if error.code not in (404, 405):  # not served any more, or not to be listed
+            remains.errors.append(str(error))
+        return
+    try:
         if "deletecollection" in verbs:
             await client.delete_collection(resource, namespace, propagation_policy="Background")
         else:
             for item in (await client.list_all(resource, namespace)).items:
                 await _delete_one(context, resource, namespace, item)
         left = (await client.list_all(resource, namespace)).items
-    except StatusError as error:
-        if error.code not in (404, 405):
-            remains.errors.append(str(error))
-        return
-    except ClientError as error:
+    except (StatusError, ClientError) as error:
         remains.errors.append(str(error))
         return
     if not left:

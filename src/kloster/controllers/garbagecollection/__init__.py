@@ -128,8 +128,6 @@ async def _classify(context: Context, state: _State, item: Object, reference: Ob
     if owner is None or owner["metadata"]["uid"] != reference["uid"]:
         if resource.namespaced and _exists_elsewhere(context, resource, reference["uid"]):
             _complain(context, item, reference, namespace)
-        else:
-            state.graph.note_absent(reference["uid"])
         found.dangling.append(reference)
     elif "deletionTimestamp" in owner["metadata"] and FOREGROUND in (owner["metadata"].get("finalizers") or ()):
         found.waiting.append(reference)

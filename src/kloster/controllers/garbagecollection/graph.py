@@ -98,9 +98,6 @@ class Graph:
         """Whether an object of that UID was seen to go. UIDs never come back."""
         return uid in self._absent
 
-    def note_absent(self, uid: str) -> None:
-        self._absent[uid] = None
-
     def dependents(self, uid: str) -> list[str]:
         return sorted(self._dependents.get(uid, ()))
 
