@@ -324,7 +324,7 @@ def decide_update(
     _keep_system_fields(meta, old_meta)
     _refuse(served, entry.key.name, _update_findings(served, facet, item, old))
     admission.validate(attempt)
-    if _is_finished(meta, old_meta):
+    if _is_finished(served, item, old_meta):
         outcome.item, outcome.deleted = item, True
         return [] if options.dry_run else [Remove(entry.key), *admission.released(attempt)]
     _settle_times(item, old)
@@ -378,9 +378,14 @@ def _update_findings(served: Served, facet: Facet, item: Object, old: Object) ->
     yield from facet.validate(served, item, old)
 
 
-def _is_finished(meta: Object, old_meta: Object) -> bool:
-    """Whether the update removed the last finalizer of an object that waits for nothing else."""
-    if meta.get("finalizers") or not old_meta.get("deletionTimestamp"):
+def _is_finished(served: Served, item: Object, old_meta: Object) -> bool:
+    """Whether the update removed the last finalizer of an object that waits for nothing else.
+
+    A namespace has finalizers in its spec as well: its content goes before it does.
+    """
+    if item["metadata"].get("finalizers") or not old_meta.get("deletionTimestamp"):
+        return False
+    if served.id == "/namespaces" and (item.get("spec") or {}).get("finalizers"):
         return False
     return not old_meta.get("deletionGracePeriodSeconds")
 
