@@ -8,6 +8,7 @@ kind(value)      the verb %T:  map[string]interface {}
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 
@@ -55,3 +56,21 @@ def json_sort(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
     return {dict: "object", list: "array", str: "string", int: "number", float: "number"}.get(type(value), "null")
+
+
+def general(value: float) -> str:
+    """A float by %v: the shortest text, with an exponent when that is below -4 or above 5."""
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    if not isinstance(exponent, int) or value == 0:
+        return "0" if value == 0 else repr(value)
+    power = len(digits) - 1 + exponent
+    text = "".join(map(str, digits))
+    if not -4 <= power < 6:
+        text = f"{text[0]}.{text[1:]}".removesuffix(".") + f"e{power:+03d}"
+    elif exponent >= 0:
+        text += "0" * exponent
+    elif power >= 0:
+        text = f"{text[: power + 1]}.{text[power + 1 :]}"
+    else:
+        text = "0." + "0" * (-power - 1) + text
+    return f"-{text}" if sign else text

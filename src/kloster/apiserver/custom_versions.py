@@ -6,19 +6,19 @@ is many times its text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import orjson
 
 from kloster.apimachinery import Object, jsonpath
-from kloster.apimachinery.errors import FieldError
 from kloster.apimachinery.jsonpath import JSONPath
 from kloster.apimachinery.schema.decode import prune
 from kloster.apimachinery.schema.model import Field, StructType
 from kloster.apimachinery.structural import defaulting, graph
 from kloster.apimachinery.structural.model import Structural
+from kloster.apiserver.custom_validation import Validator
 from kloster.apiserver.resources import ScalePaths
 from kloster.kinds import cells
 from kloster.kinds.metadata import same
@@ -62,7 +62,8 @@ class Version:
         self.deprecation: str = version.get("deprecationWarning") or f"{self.api_version} {kind} is deprecated"
         subresources = version.get("subresources") or {}
         self.has_status = subresources.get("status") is not None
-        self.scale = _scale(subresources.get("scale"))
+        self._scale = subresources.get("scale")
+        self.scale = _scale(self._scale)
         self.selectable = tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ())
         self._columns = version.get("additionalPrinterColumns") or [_AGE]
         self._text = orjson.dumps((version.get("schema") or {}).get("openAPIV3Schema") or {})
@@ -91,6 +92,10 @@ class Version:
         item = self.seal(item)
         self.default(item)
         return item
+
+    @cached_property
+    def validator(self) -> Validator:
+        return Validator(self.schema, self._scale)
 
     # --- columns --------------------------------------------------------------------------------------------------
 
@@ -121,8 +126,9 @@ class Version:
             prepare_create=self._prepare_create,
             prepare_update=self._prepare_update,
             prepare_status=_prepare_status,
-            validate_update=self._validate_update,
-            validate_status=self._validate_status,
+            validate=lambda item: self.validator.create(item),
+            validate_update=lambda new, old: self.validator.update(new, old),
+            validate_status=lambda new, old: self.validator.update_status(new, old),
             generation=True,
             status=self.has_status,
             unconditional_update=False,
@@ -139,12 +145,6 @@ class Version:
         # Without the subresource, status is a field like any other.
         if not self.has_status and not same(new.get("status"), old.get("status")):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-
-    def _validate_update(self, new: Object, old: Object) -> Iterable[FieldError]:
-        return ()
-
-    def _validate_status(self, new: Object, old: Object) -> Iterable[FieldError]:
-        return ()
 
 
 def _scale(scale: Object | None) -> ScalePaths | None:

@@ -5,7 +5,6 @@
     defaulting   values that the schema fills in
     values       what the schema demands of values, with upstream's findings
     lists        sets and maps in lists
-    embedded     metadata of objects inside objects
     checks       what the schema itself must be like
 
 Pure: no CustomResourceDefinition, no cluster. Source:
