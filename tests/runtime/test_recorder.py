@@ -60,12 +60,12 @@ def test_the_same_event_again_is_counted() -> None:
     assert again["count"] == 2
 
 
-def test_the_eleventh_similar_event_is_combined() -> None:
-    requests = record([("Created", f"number {index}") for index in range(13)])
+def test_the_tenth_similar_event_is_combined() -> None:
+    requests = record([("Created", f"number {index}") for index in range(12)])
     bodies = [orjson.loads(request.body) for request in requests]
-    assert [body["message"] for body in bodies[:10]] == [f"number {index}" for index in range(10)]
-    assert bodies[10]["message"] == "(combined from similar events): number 10"
-    assert requests[11].method == "PATCH"
+    assert [body["message"] for body in bodies[:9]] == [f"number {index}" for index in range(9)]
+    assert bodies[9]["message"] == "(combined from similar events): number 9"
+    assert requests[10].method == "PATCH"
 
 
 def test_a_flood_about_one_object_is_dropped() -> None:

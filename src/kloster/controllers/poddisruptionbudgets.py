@@ -50,6 +50,34 @@ def still_disrupted(status: Object, matching: Sequence[Object], now: float) -> d
     return {name: at for name, at in known.items() if name in waiting and (times.parse(at) or 0.0) + _DISRUPTED > now}
 
 
+class Uncountable(Exception):
+    """A pod's controller cannot be found, so what is expected cannot be told."""
+
+
+def failed_status(item: Object, message: str, now: float) -> Object:
+    """Nothing may be evicted as long as the budget cannot be computed."""
+    status = {**(item.get("status") or {}), "disruptionsAllowed": 0}
+    generation = item["metadata"].get("generation")
+    return _with_condition(status, "False", "SyncFailed", message, generation, now)
+
+
+def _with_condition(status: Object, value: str, reason: str, message: str, generation: object, now: float) -> Object:
+    new: Object = {
+        "type": "DisruptionAllowed",
+        "status": value,
+        "observedGeneration": generation,
+        "lastTransitionTime": rfc3339(now),
+        "reason": reason,
+        "message": message,
+    }
+    conditions = list(status.get("conditions") or ())
+    old = statuses.find(conditions, "DisruptionAllowed")
+    if old is not None and old["status"] == value:
+        new["lastTransitionTime"] = old.get("lastTransitionTime")
+    changed = [new if known is old else known for known in conditions] if old else [*conditions, new]
+    return {**status, "conditions": changed}
+
+
 def status_of(item: Object, healthy: int, wanted: int, expected: int, disrupted: dict[str, str], now: float) -> Object:
     allowed = max(0, healthy - wanted) if expected > 0 else 0
     generation = item["metadata"].get("generation")
@@ -62,20 +90,9 @@ def status_of(item: Object, healthy: int, wanted: int, expected: int, disrupted:
     }
     if disrupted:
         status["disruptedPods"] = disrupted
-    new: Object = {
-        "type": "DisruptionAllowed",
-        "status": "True" if allowed else "False",
-        "observedGeneration": generation,
-        "lastTransitionTime": rfc3339(now),
-        "reason": "SufficientPods" if allowed else "InsufficientPods",
-        "message": "",
-    }
-    conditions = list((item.get("status") or {}).get("conditions") or ())
-    old = statuses.find(conditions, "DisruptionAllowed")
-    if old is not None and old["status"] == new["status"]:
-        new["lastTransitionTime"] = old.get("lastTransitionTime")
-    status["conditions"] = [new if known is old else known for known in conditions] if old else [*conditions, new]
-    return status
+    status["conditions"] = (item.get("status") or {}).get("conditions") or []
+    reason = "SufficientPods" if allowed else "InsufficientPods"
+    return _with_condition(status, "True" if allowed else "False", reason, "", generation, now)
 
 
 async def reconcile(context: Context, key: Key) -> Result | None:
@@ -90,7 +107,17 @@ async def reconcile(context: Context, key: Key) -> Result | None:
         matching = [pod for pod in everything if selectors.matches(selector, pod["metadata"].get("labels"))]
     if not matching:
         context.recorder.event(item, "Normal", "NoPods", "No matching pods found")
-    expected, wanted = budget(item["spec"], len(matching), _expected(context, key.namespace, matching))
+    if any(ownership.controller_of(pod) is None for pod in matching) and _needs_controllers(item["spec"]):
+        context.recorder.event(item, "Warning", "UnmanagedPods", _unmanaged(selector))
+    try:
+        known = _expected(context, key.namespace, matching) if _needs_controllers(item["spec"]) else 0
+    except Uncountable as error:
+        message = f"Failed to calculate the number of expected pods: {error}"
+        context.recorder.event(item, "Warning", "CalculateExpectedPodCountFailed", message)
+        status = failed_status(item, str(error), now)
+        await statuses.write(context, POD_DISRUPTION_BUDGETS, item, status)
+        return None
+    expected, wanted = budget(item["spec"], len(matching), known)
     disrupted = still_disrupted(item.get("status") or {}, matching, now)
     healthy = sum(
         pods.is_ready(pod) and not pods.is_deleting(pod) and pod["metadata"]["name"] not in disrupted
@@ -102,23 +129,44 @@ async def reconcile(context: Context, key: Key) -> Result | None:
     return Result(min(waits, default=None))
 
 
+def _needs_controllers(spec: Object) -> bool:
+    """Shares of what, and how many may be missing: of what the pods' controllers ask for."""
+    return spec.get("maxUnavailable") is not None or isinstance(spec.get("minAvailable"), str)
+
+
+def _unmanaged(selector: Object) -> str:
+    return (
+        f"Pods selected by this PodDisruptionBudget (selector: {selectors.text(selector)}) were found to be unmanaged. "
+        "As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. "
+        'To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
+    )
+
+
 def _expected(context: Context, namespace: str, matching: Sequence[Object]) -> int:
     """The sum of the sizes of all controllers that the pods belong to; a Deployment counts once."""
     sizes: dict[str, int] = {}
     for pod in matching:
         reference = ownership.controller_of(pod)
-        resource = _SCALED.get(reference["kind"]) if reference is not None else None
-        if reference is None or resource is None:
+        if reference is None:
             continue
-        owner = context.source.get(resource, namespace, reference["name"])
-        if owner is None or owner["metadata"]["uid"] != reference["uid"]:
-            continue
-        parent = ownership.controller_of(owner)
-        if parent is not None and parent["kind"] == "Deployment":
-            found = context.source.get(DEPLOYMENTS, namespace, parent["name"])
-            owner = found if found is not None and found["metadata"]["uid"] == parent["uid"] else owner
+        owner = _scaled_owner(context, namespace, reference)
+        if owner is None:
+            raise Uncountable(f'found no controllers for pod "{pod["metadata"]["name"]}"')
         sizes[owner["metadata"]["uid"]] = int(owner["spec"].get("replicas", 1))
     return sum(sizes.values())
+
+
+def _scaled_owner(context: Context, namespace: str, reference: Object) -> Object | None:
+    resource = _SCALED.get(reference["kind"])
+    owner = context.source.get(resource, namespace, reference["name"]) if resource is not None else None
+    if owner is None or owner["metadata"]["uid"] != reference["uid"]:
+        return None
+    parent = ownership.controller_of(owner)
+    if parent is not None and parent["kind"] == "Deployment":
+        found = context.source.get(DEPLOYMENTS, namespace, parent["name"])
+        if found is not None and found["metadata"]["uid"] == parent["uid"]:
+            return found
+    return owner
 
 
 def _of_pod(context: Context, change: Change) -> Iterable[Key]:

@@ -1,7 +1,7 @@
 """Kubernetes events, recorded as client-go's recorder does: best effort, counted, never a flood.
 
 What is recorded passes three steps (k8s.io/client-go/tools/record, EventCorrelator):
-- *aggregate*: the eleventh different message of one reason about one object within ten minutes, and all later ones,
+- *aggregate*: the tenth different message of one reason about one object within ten minutes, and all later ones,
   become one "(combined from similar events)";
 - *count*: the same event again raises `count` and `lastTimestamp` of the one that exists;
 - *filter*: about one object a component may say 25 things at once, then one each five minutes.
@@ -85,7 +85,7 @@ class Correlator:
         group = (*source, *target, event["type"], event["reason"])
         key = (*group, event["message"])
         if self._aggregated(group, event["message"], now):
-            event = {**event, "message": _COMBINED + event["message"]}
+            event = {**event, "message": _COMBINED + event["message"], "reportingComponent": ""}
             key = group
         known = self._known.get(key)
         if not self._allowed(source + target, now):
@@ -106,9 +106,9 @@ class Correlator:
         similar.messages.add(message)
         similar.last = now
         _remember(self._similar, group, similar)
-        if len(similar.messages) <= _SIMILAR:
+        if len(similar.messages) < _SIMILAR:
             return False
-        similar.messages.discard(message)  # bounded: the number of different ones stays at the limit
+        similar.messages.pop()  # any: the number of different ones stays at the limit
         return True
 
     def _allowed(self, key: tuple[str, ...], now: float) -> bool:
