@@ -10,13 +10,12 @@ import random
 from typing import Any
 
 import orjson
-import yaml
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.apimachinery.schema import encode
 from kloster.apimachinery.schema.model import StructType
-from kloster.apiserver import negotiation, storage, tables
+from kloster.apiserver import negotiation, storage, tables, yaml_text
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, PLAIN, YAML, Form
 from kloster.apiserver.resources import Served
@@ -88,7 +87,7 @@ def json_document(
         return Response(status, headers(call), document)
     value = orjson.loads(document)
     if form.media == YAML:
-        return Response(status, headers(call, YAML), to_yaml(value))
+        return Response(status, headers(call, YAML), yaml_text.dump(value))
     return Response(status, headers(call, form.media), call.cluster.codecs[form.media].encode(value, schema))
 
 
@@ -137,21 +136,3 @@ def success(call: Call, details: Object) -> Response:
 
 def _status_type(call: Call) -> StructType | None:
     return call.cluster.catalog.type("", "v1", "Status")
-
-
-def to_yaml(body: Any) -> bytes:
-    """YAML as upstream writes it: sorted keys, block style."""
-    dumped = yaml.dump(body, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=True)
-    return bytes(dumped, "utf-8") if isinstance(dumped, str) else bytes(dumped)
-
-
-class _Dumper(yaml.CSafeDumper):
-    """Writes texts of several lines as blocks."""
-
-
-def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in data else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-
-_Dumper.add_representer(str, _text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.apimachinery.schema import strict
 from kloster.apimachinery.schema.decode import decode
 from kloster.apimachinery.schema.model import StructType
-from kloster.apiserver import negotiation
+from kloster.apiserver import negotiation, yaml_text
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, YAML, shape_of
 from kloster.kinds.catalog import Kind
@@ -61,15 +61,22 @@ def read(call: Call, expected: Expected, validation: str) -> Object:
 
 
 def checked(
-    call: Call, expected: Expected, value: Object, validation: str, text: bytes = b"", repeated: Sequence[str] = ()
+    call: Call,
+    expected: Expected,
+    value: Object,
+    validation: str,
+    text: bytes = b"",
+    repeated: Sequence[str] = (),
+    suspicious: bool = False,
 ) -> Object:
     """Decodes a value that has the right kind.
 
-    `text` is the JSON that it came from (empty: none), `repeated` are findings about repeated names made elsewhere.
+    `text` is the JSON in which to look for repeated names (empty: none; `suspicious`: there are some), `repeated` are
+    findings about them that were made elsewhere.
     Raises StatusError 400.
     """
     decoded = decode(expected.type, value)
-    if validation != "Ignore" and (decoded.unknown or repeated or _may_repeat(text, value)):
+    if validation != "Ignore" and (decoded.unknown or repeated or suspicious or _may_repeat(text, value)):
         found = strict.findings(expected.type, text, decoded.unknown) if text else [*repeated, *decoded.unknown]
         if found and validation == "Strict":
             raise _cannot(expected, expected.kind, expected.version, f"strict decoding error: {', '.join(found)}")
@@ -111,13 +118,18 @@ def parse_json(body: bytes, kind: str) -> Object:
         value = _second_opinion(body, kind)
     if value is None:
         return {}
-    if not isinstance(value, dict):
-        text = (
-            f"json: cannot unmarshal {shape_of(value)} into Go value of type struct "
-            '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-        )
-        raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
-    return value
+    return _object(value, body, kind)
+
+
+def _object(value: Any, body: bytes, kind: str) -> Object:
+    """Raises StatusError 400 for a value that is no object."""
+    if isinstance(value, dict):
+        return value
+    text = (
+        f"json: cannot unmarshal {shape_of(value)} into Go value of type struct "
+        '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+    )
+    raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
 
 
 def _second_opinion(body: bytes, kind: str) -> Any:
@@ -131,61 +143,12 @@ def _second_opinion(body: bytes, kind: str) -> Any:
 
 def _parse_yaml(body: bytes, kind: str) -> tuple[Any, bytes, Sequence[str]]:
     try:
-        value, found = load_yaml(body)
+        value, found = yaml_text.load(body)
     except yaml.YAMLError as error:
-        raise unrecognized(kind, f"yaml: {yaml_problem(error)}", body) from None
+        raise unrecognized(kind, f"yaml: {yaml_text.problem(error)}", body) from None
     if value is None:
         return {}, b"", found
-    if not isinstance(value, dict):
-        text = "json: cannot unmarshal " + shape_of(value)
-        raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text} into Go value", body)
-    return value, b"", found
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML 1.1 as kubectl reads it: JSON types only, keys are texts, repeated keys are noted."""
-
-    found: list[str]
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> Iterator[dict[str, Any]]:
-    data: dict[str, Any] = {}
-    yield data
-    loader.flatten_mapping(node)
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        key = key if isinstance(key, str) else orjson.dumps(key).decode()
-        if key in data:
-            loader.found.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
-        data[key] = loader.construct_object(value_node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
-def _as_text(loader: _Loader, node: yaml.ScalarNode) -> Any:
-    return loader.construct_scalar(node)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
-
-
-def load_yaml(body: bytes) -> tuple[Any, list[str]]:
-    """The first document. Raises yaml.YAMLError."""
-    loader = _Loader(body)
-    loader.found = []
-    try:
-        return loader.get_single_data(), loader.found
-    finally:
-        loader.dispose()
-
-
-def yaml_problem(error: yaml.YAMLError) -> str:
-    """The error as Go's YAML library words it, as far as the parsers agree (both are libyaml's)."""
-    problem = getattr(error, "problem", None) or str(error)
-    mark = getattr(error, "problem_mark", None)
-    line = getattr(mark, "line", 0) if mark is not None else 0
-    return f"line {line}: {problem}" if line else str(problem)
+    return _object(value, body, kind), b"", found
 
 
 def _identify(call: Call, expected: Expected, value: Object) -> Object:

@@ -20,6 +20,7 @@ from kloster.apiserver.selection import Selection
 from kloster.stores.api import Compacted, Entry, Event, Store, StoreClosed, Subscription
 
 BOOKMARK_INTERVAL = 60.0
+_BEFORE_END = 2.0
 _BATCH = 200
 
 
@@ -49,14 +50,14 @@ class WatchStream:
     initial        entries to show as ADDED before anything else
     after          only changes above this revision are shown
     mark_initial   a bookmark says where the initial entries end
-    bookmarks      progress is told now and then, and just before the end
+    bookmarks      progress is told now and then, and shortly before the end
     timeout        seconds until the stream ends
     valid          asked at every turn: False ends the stream (the resource is served no longer, or in another shape)
     """
 
     __slots__ = (
         "_after",
-        "_bookmarks",
+        "_bookmark_wanted",
         "_closed",
         "_end",
         "_ended",
@@ -89,14 +90,23 @@ class WatchStream:
         self._initial: Sequence[Entry] | None = initial if initial or mark_initial else None
         self._after = after
         self._mark_initial = mark_initial
-        self._bookmarks = bookmarks
+        self._bookmark_wanted = False
         self._valid = valid
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
         self._ended = False
         self._subscription: Subscription = store.subscribe(selected.served.id, min(after, store.revision), self._wake)
         self._end = loop.call_later(timeout, self._time_is_up)
-        self._next_bookmark = loop.call_later(BOOKMARK_INTERVAL, self._bookmark_due) if bookmarks else None
+        self._next_bookmark: asyncio.TimerHandle | None = None
+        if bookmarks:
+            self._plan_bookmark(loop)
+
+    def _plan_bookmark(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The next bookmark comes after a minute, or two seconds before the end."""
+        left = self._end.when() - loop.time() - _BEFORE_END
+        self._bookmark_wanted = False
+        if left > 0:
+            self._next_bookmark = loop.call_later(min(BOOKMARK_INTERVAL, left), self._bookmark_due)
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -109,6 +119,7 @@ class WatchStream:
 
     def _bookmark_due(self) -> None:
         self._next_bookmark = None
+        self._bookmark_wanted = True
         self._wake()
 
     def __aiter__(self) -> WatchStream:
@@ -133,12 +144,9 @@ class WatchStream:
             if events:
                 continue
             if self._ended:
-                await self.aclose()
-                if self._bookmarks:
-                    return self._bookmark()
                 break
-            if self._bookmarks and self._next_bookmark is None:
-                self._next_bookmark = asyncio.get_running_loop().call_later(BOOKMARK_INTERVAL, self._bookmark_due)
+            if self._bookmark_wanted:
+                self._plan_bookmark(asyncio.get_running_loop())
                 return self._bookmark()
             self._waiter = asyncio.get_running_loop().create_future()
             try:

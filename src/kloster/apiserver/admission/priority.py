@@ -9,6 +9,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt, Plugin
 
+_LOWER = "PreemptLowerPriority"
 _CLASSES = "scheduling.k8s.io/priorityclasses"
 
 
@@ -38,7 +39,7 @@ def _mutate(attempt: Attempt) -> None:
             f"priority admission controller computed {priority} from the given PriorityClass name",
         )
     spec["priority"] = priority
-    policy = None if found is None else found.get("preemptionPolicy")
+    policy = _LOWER if found is None else found.get("preemptionPolicy")
     if policy is None:
         return
     given = spec.get("preemptionPolicy")

@@ -126,7 +126,7 @@ def _check_address(attempt: Attempt, asked: str, taken: frozenset[str]) -> str:
     text = ""
     address = ipaddress.ip_address(asked)
     if address not in network or address == network.network_address:
-        text = f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {network}"
+        text = "the provided network does not match the current range"
     elif asked in taken:
         text = "provided IP is already allocated"
     if text:

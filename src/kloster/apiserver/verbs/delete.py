@@ -17,7 +17,7 @@ from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError, StatusError, invalid_value, not_supported
 from kloster.apimachinery.schema.decode import decode
-from kloster.apiserver import admission, answers, bodies, negotiation, storage, writes
+from kloster.apiserver import admission, answers, bodies, negotiation, storage, writes, yaml_text
 from kloster.apiserver.admission import definitions
 from kloster.apiserver.admission.api import DELETE, Attempt
 from kloster.apiserver.call import Call
@@ -104,7 +104,7 @@ def _from_body(call: Call) -> Object:
     if media not in (JSON, YAML):
         raise negotiation.unsupported_body(media, call.offered())
     try:
-        value = bodies.load_yaml(body)[0] if media == YAML else bodies.parse_json(body, "DeleteOptions")
+        value = yaml_text.load(body)[0] if media == YAML else bodies.parse_json(body, "DeleteOptions")
         if not isinstance(value, dict):
             raise StatusError(500, "", "couldn't get version/kind; json parse error")
     except StatusError:

@@ -17,12 +17,12 @@ import orjson
 import yaml
 
 from kloster.aio.clock import rfc3339
-from kloster.apimachinery import Object, apply, errors
+from kloster.apimachinery import Object, apply, errors, golang
 from kloster.apimachinery.errors import StatusError, invalid_value
 from kloster.apimachinery.patches import json_patch, merge, strategic
-from kloster.apimachinery.schema import strict
+from kloster.apimachinery.schema import encode, strict
 from kloster.apimachinery.schema.decode import DecodeError
-from kloster.apiserver import bodies, negotiation, storage, writes
+from kloster.apiserver import bodies, convert, negotiation, storage, writes, yaml_text
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import create
@@ -102,9 +102,9 @@ def read(call: Call, media: str) -> Patch:
         raise errors.too_large(f"Request entity too large: limit is {bodies.LIMIT}")
     if media == APPLY:
         try:
-            value, found = bodies.load_yaml(body)
+            value, found = yaml_text.load(body)
         except yaml.YAMLError as error:
-            text = f"error decoding YAML: error converting YAML to JSON: yaml: {bodies.yaml_problem(error)}"
+            text = f"error decoding YAML: error converting YAML to JSON: yaml: {yaml_text.problem(error)}"
             raise errors.bad_request(text) from None
         if not isinstance(value, dict):
             value = {}
@@ -150,17 +150,36 @@ def decode_patched(call: Call, expected: Expected, document: Object, patch: Patc
         problem = f'no kind "{named[0]}" is registered for version "{named[1]}" in scheme "pkg/runtime/scheme.go:110"'
     else:
         try:
-            return bodies.checked(call, expected, document, options.validation, patch.text)
+            return bodies.checked(call, expected, document, options.validation, patch.text, suspicious=bool(patch.text))
         except DecodeError as error:
             problem = error.text
+            if patch.media == STRATEGIC:
+                raise _unconvertible(expected, patch) from None
         except StatusError as error:
             problem = error.message.partition(": ")[2]
     raise _undecodable(document, patch, problem)
 
 
 def _undecodable(document: Object, patch: Patch, problem: str) -> StatusError:
-    shown = orjson.dumps(dict(sorted(document.items()))).decode()
+    shown = encode.text(_as_merged(document, patch.value)).decode()
     return errors.invalid("", "", "", [invalid_value("patch", shown, problem)])
+
+
+def _as_merged(document: Object, patch: Any) -> Object:
+    """The document as upstream's patch libraries write it: objects that the patch reached into have sorted keys."""
+    reached = patch if isinstance(patch, dict) else {}
+    return {
+        name: _as_merged(document[name], reached[name])
+        if isinstance(reached.get(name), dict) and isinstance(document[name], dict)
+        else document[name]
+        for name in sorted(document)
+    }
+
+
+def _unconvertible(expected: Expected, patch: Patch) -> StatusError:
+    """A strategic merge patch becomes a Go object without passing through JSON, and its errors are others."""
+    problem = convert.problem(expected.type, patch.value)
+    return errors.invalid("", "", "", [invalid_value("patch", golang.shown(patch.value), problem)])
 
 
 def _check_place(call: Call, item: Object) -> None:

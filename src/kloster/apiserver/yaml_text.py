@@ -1,0 +1,116 @@
+"""YAML in requests and answers, as upstream's library reads and writes it.
+
+That library is YAML 1.1 with Go's notion of scalars: ``y`` and ``on`` are booleans, ``1e3`` is a number, ``1:30`` and
+dates are texts. PyYAML's tables differ in such details, so the plain scalars are resolved by tables of our own. Keys
+become texts, as in JSON; a repeated key is noted, and the last one counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import yaml
+
+
+class _Loader(yaml.CSafeLoader):
+    """Makes JSON values. `found` collects findings about repeated keys."""
+
+    found: list[str]
+
+
+_TRUE = "y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON"
+_FALSE = "n|N|no|No|NO|false|False|FALSE|off|Off|OFF"
+_WORDS = list("yYnNtTfFoO")
+_NUMBER = list("-+.0123456789")
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", rf"^(?:{_TRUE}|{_FALSE})$", _WORDS),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("int", r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[0-9][0-9_]*)$", _NUMBER),
+    (
+        "float",
+        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        _NUMBER,
+    ),
+    ("merge", r"^<<$", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Iterator[dict[str, Any]]:
+    data: dict[str, Any] = {}
+    yield data
+    loader.flatten_mapping(node)
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        key = key if isinstance(key, str) else orjson.dumps(key).decode()
+        if key in data:
+            loader.found.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
+        data[key] = loader.construct_object(value_node, deep=True)
+
+
+def _boolean(loader: _Loader, node: yaml.ScalarNode) -> bool:
+    return node.value in _TRUE.split("|")
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = node.value.replace("_", "")
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    if digits.startswith(("0b", "0x", "0o")):
+        return sign * int(digits, 0)
+    return sign * int(digits, 8 if digits.startswith("0") and len(digits) > 1 else 10)
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    value = float(node.value.replace(".inf", "inf").replace(".nan", "nan"))
+    return int(value) if value.is_integer() else value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:bool", _boolean)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+
+
+def load(body: bytes) -> tuple[Any, list[str]]:
+    """(the first document, findings about repeated keys). Raises yaml.YAMLError."""
+    loader = _Loader(body)
+    loader.found = []
+    try:
+        return loader.get_single_data(), loader.found
+    finally:
+        loader.dispose()
+
+
+def problem(error: yaml.YAMLError) -> str:
+    """The error as Go's YAML library words it, as far as the parsers agree (both are libyaml's)."""
+    found = getattr(error, "problem", None) or str(error)
+    mark = getattr(error, "problem_mark", None)
+    line = (getattr(mark, "line", 0) or 0) if mark is not None else 0
+    return f"line {max(line, 1)}: {found}"
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes texts of several lines as blocks."""
+
+
+def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in data else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(value: Any) -> bytes:
+    """YAML as upstream writes it: sorted keys, block style."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=True)
+    return bytes(text, "utf-8")
