@@ -78,9 +78,11 @@ def type_lines(types: Types, names: Iterable[str], definitions: dict[str, Any]) 
             extras = schemas.field_extras(definition, field[0])
             if field[4]:
                 extras["n"] = field[4]
-            if path and field[3]:
+            number = field[3] if all(path) else 0  # the envelope says what TypeMeta says
+            if path and number:
                 extras["p"] = list(path)
-            fields.append([*field[:4], extras] if extras else field[:4])
+            described = [*field[:3], number]
+            fields.append([*described, extras] if extras else described)
         yield f"{name}\t{dumps([schemas.struct_extras(definition), fields])}"
 
 
