@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from kloster.apimachinery import Object
+from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apimachinery.schema import encode
 from kloster.apimachinery.schema.model import StructType
@@ -88,6 +88,9 @@ def json_document(
     value = orjson.loads(document)
     if form.media == YAML:
         return Response(status, headers(call, YAML), yaml_text.dump(value))
+    schema = schema or call.cluster.catalog.type("", "v1", value.get("kind", ""))
+    if schema is None:
+        raise errors.not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {JSON}")
     return Response(status, headers(call, form.media), call.cluster.codecs[form.media].encode(value, schema))
 
 

@@ -24,7 +24,7 @@ from kloster.apimachinery.schema.decode import decode
 from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver import negotiation, yaml_text
 from kloster.apiserver.call import Call
-from kloster.apiserver.negotiation import JSON, YAML, shape_of
+from kloster.apiserver.negotiation import JSON, YAML, Codec, Unreadable, shape_of
 from kloster.kinds.catalog import Kind
 
 LIMIT = 3 << 20
@@ -105,9 +105,23 @@ def _parse(call: Call, expected: Expected) -> tuple[Any, bytes, Sequence[str]]:
     if media == YAML:
         return _parse_yaml(body, expected.kind)
     codec = call.cluster.codecs.get(media)
-    if codec is None:
+    if codec is None or not expected.builtin:
         raise negotiation.unsupported_body(media, call.offered())
-    return codec.decode(body, expected.type), b"", ()
+    return _decode(call, codec, expected), b"", ()
+
+
+def _decode(call: Call, codec: Codec, expected: Expected) -> Object:
+    """The object in a body of another serialization. Raises StatusError 400."""
+    body = call.request.body
+    try:
+        api_version, kind = codec.identity(body)
+    except Unreadable as error:
+        raise unrecognized(expected.kind, str(error), body) from None
+    _identify(call, expected, {"kind": kind, "apiVersion": api_version})
+    try:
+        return codec.decode(body, expected.type)
+    except Unreadable as error:
+        raise _cannot(expected, expected.kind, expected.version, str(error)) from None
 
 
 def parse_json(body: bytes, kind: str) -> Object:
@@ -170,7 +184,8 @@ def _identify(call: Call, expected: Expected, value: Object) -> Object:
             f"the expected API version ({expected.api_version})"
         )
         if api_version == expected.api_version:
-            text = f"the kind in the data ({kind}) does not match the expected kind ({expected.kind})"
+            name = (value.get("metadata") or {}).get("name", "")
+            raise errors.invalid(group, kind, name, [errors.invalid_value("kind", kind, f"must be {expected.kind}")])
         raise errors.bad_request(text)
     if call.cluster.catalog.type(group, version, kind) is None:
         raise _cannot(expected, kind, version, f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')

@@ -70,7 +70,12 @@ class Call:
     def form(self, views: bool = True) -> Form:
         """The form of the answer. Raises StatusError 406."""
         accept = self.request.headers.get("accept", "")
-        return negotiation.negotiate(accept, self.offered(), views) if accept else negotiation.PLAIN
+        return negotiation.negotiate(accept, self.offered(), views, self.typed) if accept else negotiation.PLAIN
+
+    @property
+    def typed(self) -> bool:
+        """Whether the answer is of a built-in type."""
+        return self.served is None or self.served.kind.builtin
 
     def pretty(self) -> bool:
         query = self.request.query

@@ -15,6 +15,7 @@ import orjson
 from kloster.aio.clock import parse_rfc3339
 from kloster.apimachinery import Object
 from kloster.apiserver import storage
+from kloster.apiserver.negotiation import Codec
 from kloster.apiserver.resources import Served
 from kloster.apiserver.storage import Parts
 from kloster.kinds.cells import duration
@@ -28,7 +29,7 @@ _BASE = 400
 class Memo:
     """What has been derived from one entry, with the schema of `stamp`. `cost` is what the cache accounts for it."""
 
-    __slots__ = ("cost", "metadata", "object", "parts", "rows", "stamp")
+    __slots__ = ("cost", "encoded", "metadata", "object", "parts", "rows", "stamp")
 
     def __init__(self, cost: int, stamp: str) -> None:
         self.cost = cost
@@ -36,6 +37,7 @@ class Memo:
         self.object: Object | None = None
         self.parts: dict[str, Parts] | None = None
         self.metadata: bytes | None = None
+        self.encoded: dict[tuple[str, str], bytes] | None = None
         self.rows: tuple[Served, int, bytes] | None = None
 
 
@@ -97,6 +99,18 @@ class FormCache:
     def list_item(self, served: Served, entry: Entry) -> bytes:
         """The object as it stands in a list."""
         return storage.item_bytes(entry, served.item_prefix, self.parts(served, entry))
+
+    def encoded(self, served: Served, entry: Entry, codec: Codec) -> bytes:
+        """The object in another serialization, without what stands around it (`Codec.part`)."""
+        memo = self._memo(served, entry)
+        known = memo.encoded
+        if known is None:
+            known = memo.encoded = {}
+        key = (codec.media_type, served.kind.api_version)
+        found = known.get(key)
+        if found is None:
+            found = known[key] = codec.part(orjson.loads(self.document(served, entry)), served.kind.type)
+        return found
 
     def metadata(self, served: Served, entry: Entry, revision: int = 0) -> bytes:
         """The metadata object alone, as JSON."""

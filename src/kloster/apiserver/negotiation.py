@@ -13,7 +13,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,8 +33,12 @@ _META_VERSIONS = frozenset({"v1", "v1beta1"})
 VIEWS = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
 
 
+class Unreadable(ValueError):
+    """Bytes in which a codec finds no object; the message is upstream's."""
+
+
 class Codec(Protocol):
-    """A serialization other than JSON.
+    """A serialization other than JSON, of objects whose type is known.
 
     media_type   what it is called in Accept and Content-Type
     stream_type  the same for a watch
@@ -43,16 +47,34 @@ class Codec(Protocol):
     media_type: str
     stream_type: str
 
-    def encode(self, value: Object, schema: StructType | None) -> bytes:
-        """One complete object (with kind and apiVersion). `schema` is its type if it is known."""
+    def encode(self, value: Object, schema: StructType) -> bytes:
+        """One complete object (with kind and apiVersion)."""
+        ...
+
+    def part(self, value: Object, schema: StructType) -> bytes:
+        """An object as it stands in others; what is kept of an entry."""
+        ...
+
+    def complete(self, api_version: str, kind: str, part: bytes) -> bytes:
+        """The complete object of a part."""
+        ...
+
+    def collect(
+        self, api_version: str, kind: str, metadata: Object, schema: StructType, parts: Iterable[bytes]
+    ) -> bytes:
+        """A list (of type `schema`) of parts."""
         ...
 
     def frame(self, type: str, value: bytes) -> bytes:
-        """One watch event of an encoded object."""
+        """One watch event of a complete object."""
         ...
 
-    def decode(self, data: bytes, schema: StructType | None) -> Object:
-        """The object in `data`. Raises StatusError 400 (in upstream's words) if there is none."""
+    def identity(self, data: bytes) -> tuple[str, str]:
+        """(apiVersion, kind) that `data` says it has, empty where it says nothing. Raises Unreadable."""
+        ...
+
+    def decode(self, data: bytes, schema: StructType) -> Object:
+        """The object in `data`, complete. Raises Unreadable."""
         ...
 
 
@@ -108,10 +130,11 @@ def parse_accept(header: str) -> tuple[_Clause, ...]:
 
 
 @lru_cache(maxsize=4096)
-def negotiate(accept: str, offered: tuple[str, ...], views: bool = True) -> Form:
+def negotiate(accept: str, offered: tuple[str, ...], views: bool = True, typed: bool = True) -> Form:
     """The form for an Accept header, from what is `offered`, best first. Raises StatusError 406.
 
-    `views`: the answer exists as Table and PartialObjectMetadata as well.
+    `views`: the answer exists as Table and PartialObjectMetadata as well. `typed`: it is of a built-in type; of
+    others there is nothing but bare metadata in protobuf.
     """
     if not accept:
         return PLAIN
@@ -127,7 +150,7 @@ def negotiate(accept: str, offered: tuple[str, ...], views: bool = True) -> Form
             if clause.type not in (type_, "*") or clause.subtype not in (subtype, "*"):
                 continue
             form = _with_view(clause, media, views)
-            if form is not None:
+            if form is not None and (media != PROTOBUF or _has_message(form, typed)):
                 return form
     raise errors.not_acceptable(f"only the following media types are accepted: {listed}")
 
@@ -139,6 +162,11 @@ def _with_view(clause: _Clause, media: str, views: bool) -> Form | None:
     version = clause.parameters.get("v", "")
     known = view in VIEWS and clause.parameters.get("g") == _META_GROUP and version in _META_VERSIONS
     return Form(media, view, version) if views and known else None
+
+
+def _has_message(form: Form, typed: bool) -> bool:
+    """Tables exist in text only."""
+    return form.view != "Table" and (typed or bool(form.view))
 
 
 def body_type(header: str) -> str:

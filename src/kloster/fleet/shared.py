@@ -11,10 +11,15 @@ from kloster.apiserver.cluster import OpenAPIDocuments
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.http.server import Server
 from kloster.apiserver.negotiation import Codec
+from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.fleet.datadir import DataDir
 from kloster.fleet.sites import FleetDirectory
 from kloster.fleet.templates import Templates
 from kloster.runtime.dispatcher import Dispatcher
+
+
+def _codecs() -> Mapping[str, Codec]:
+    return {codec.media_type: codec for codec in (ProtobufCodec(),)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +35,5 @@ class Shared:
     templates: Templates
     bind: str
     forms: FormCache = field(default_factory=FormCache)
-    codecs: Mapping[str, Codec] = field(default_factory=dict)
+    codecs: Mapping[str, Codec] = field(default_factory=_codecs)
     openapi: OpenAPIDocuments | None = None

@@ -21,7 +21,7 @@ from kloster.apiserver import admission, answers, bodies, negotiation, storage, 
 from kloster.apiserver.admission import definitions
 from kloster.apiserver.admission.api import DELETE, Attempt
 from kloster.apiserver.call import Call
-from kloster.apiserver.negotiation import JSON, YAML
+from kloster.apiserver.negotiation import JSON, YAML, Unreadable
 from kloster.apiserver.resources import Served
 from kloster.client.transport import Response
 from kloster.stores.api import Entry, Event, Operation, Remove, View
@@ -100,7 +100,10 @@ def _from_body(call: Call) -> Object:
     type_ = call.cluster.catalog.type("", "v1", "DeleteOptions")
     assert type_ is not None
     if media in call.cluster.codecs:
-        return call.cluster.codecs[media].decode(body, type_)
+        try:
+            return call.cluster.codecs[media].decode(body, type_)
+        except Unreadable as error:
+            raise StatusError(500, "", str(error)) from None
     if media not in (JSON, YAML):
         raise negotiation.unsupported_body(media, call.offered())
     try:

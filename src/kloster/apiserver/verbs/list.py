@@ -103,6 +103,8 @@ def _position(call: Call, asked: ListOptions) -> tuple[View, int, tuple[str, str
 def answer(call: Call, form: Form, shown: Page) -> Response:
     """The page in its form."""
     served = call.resource
+    if form.media in call.cluster.codecs and not form.view:
+        return _coded(call, form, shown)
     encode = _encoder(call, form, served)
     head, tail = _frame(form, served, shown)
     if form.media != JSON or call.pretty():
@@ -113,6 +115,17 @@ def answer(call: Call, form: Form, shown: Page) -> Response:
         body = b"".join((head, b",".join([encode(entry) for entry in shown.entries]), tail))
         return Response(200, answers.headers(call), body)
     return Response(200, answers.headers(call), stream=_stream(head, shown.entries, tail, encode))
+
+
+def _coded(call: Call, form: Form, shown: Page) -> Response:
+    """The page in another serialization, from the encoded items that are kept."""
+    served, forms, codec = call.resource, call.cluster.forms, call.cluster.codecs[form.media]
+    schema = call.cluster.catalog.type(served.group, served.version, served.list_kind)
+    assert schema is not None
+    parts = [forms.encoded(served, entry, codec) for entry in shown.entries]
+    metadata = orjson.loads(shown.metadata())
+    body = codec.collect(served.kind.api_version, served.list_kind, metadata, schema, parts)
+    return Response(200, answers.headers(call, form.media), body)
 
 
 def _encoder(call: Call, form: Form, served: Served) -> Callable[[Entry], bytes]:

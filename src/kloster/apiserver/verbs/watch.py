@@ -44,10 +44,11 @@ def serve(call: Call) -> Response:
 
 def _form(call: Call) -> Form:
     """The form of the events. YAML cannot be streamed."""
+    call.form()  # upstream agrees on a form as for a list first, and words what it refuses then in another way
     accept = call.request.headers.get("accept", "")
     offered = tuple(media for media in call.offered() if media != negotiation.YAML)
     try:
-        form = negotiation.negotiate(accept, offered) if accept else negotiation.PLAIN
+        form = negotiation.negotiate(accept, offered, typed=call.typed) if accept else negotiation.PLAIN
     except StatusError:
         listed = ", ".join(f"{media};stream=watch" for media in offered)
         raise errors.not_acceptable(f"only the following media types are accepted: {listed}") from None
@@ -177,11 +178,21 @@ class CodecFrames(JsonFrames):
     codec: Codec
     form: Form
 
+    def event(self, type: str, entry: Entry, revision: int) -> bytes:
+        if self.form.view or revision != entry.revision:
+            return self.frame(type, self.object(entry, revision))
+        kind = self.served.kind
+        part = self.call.cluster.forms.encoded(self.served, entry, self.codec)
+        return self.codec.frame(type, self.codec.complete(kind.api_version, kind.kind, part))
+
     def frame(self, type: str, document: bytes) -> bytes:
-        schema = None if self.form.view else self.served.kind.type
-        if type == "ERROR":
-            schema = self.call.cluster.catalog.type("", "v1", "Status")
-        return self.codec.frame(type, self.codec.encode(orjson.loads(document), schema))
+        value = orjson.loads(document)
+        schema = self.served.kind.type
+        if self.form.view or type == "ERROR":
+            found = self.call.cluster.catalog.type("", "v1", value["kind"])
+            assert found is not None
+            schema = found
+        return self.codec.frame(type, self.codec.encode(value, schema))
 
     def object(self, entry: Entry, revision: int) -> bytes:
         return self.inner.object(entry, revision)
