@@ -18,7 +18,7 @@ help: ## this list
 .cache/uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Kloster needs Python 3.11 or newer; found: $$($(PYTHON) --version 2>&1). Set PYTHON=..."; exit 1; }
 	@echo "fetching uv into .cache"
-	@$(PYTHON) $(PIP) install --quiet --require-hashes --no-deps --target .cache/uv -r tools/bootstrap/uv.txt
+	@$(PYTHON) $(PIP) install --quiet --root-user-action=ignore --require-hashes --no-deps --target .cache/uv -r tools/bootstrap/uv.txt
 
 $(READY): pyproject.toml requirements.lock | $(if $(findstring .cache,$(UV)),.cache/uv/bin/uv)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)

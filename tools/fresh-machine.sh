@@ -16,7 +16,7 @@ if [ ! -x "$root/usr/bin/git" ]; then
   debootstrap --variant=minbase --include=python3,make,git,ca-certificates bookworm "$root" >"$root.log" 2>&1 ||
     { tail -5 "$root.log"; exit 1; }
 fi
-rm -rf "$root/home/kloster" "$root/root/.cache"
+rm -rf "$root/home"
 mkdir -p "$root/home" "$root/proc" "$root/dev"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 if compgen -G '/usr/local/share/ca-certificates/*.crt' >/dev/null; then
@@ -32,7 +32,7 @@ mount -t proc proc "$root/proc"; mounted+=("$root/proc")
 mount --rbind /dev "$root/dev"; mount --make-rslave "$root/dev"; mounted+=("$root/dev")
 
 inside() {
-  env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+  env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/home LANG=C.UTF-8 TERM="${TERM:-dumb}" \
     PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     chroot "$root" bash -c "cd /home/kloster && $1"
 }

@@ -9,12 +9,6 @@ from cyclopts import App
 from kloster import __version__
 from kloster.cli.errors import report
 
-APP = App(
-    name="kloster",
-    help="A Kubernetes cluster of its own for everybody, in milliseconds, on one shared cluster.",
-    version=f"kloster {__version__}",
-    help_format="plaintext",
-)
 COMMANDS = {
     "create": "Create a virtual cluster and connect to it.",
     "list": "List the virtual clusters.",
@@ -32,23 +26,31 @@ COMMANDS = {
 }
 
 
-def _register(listing: bool) -> None:
-    """Register the commands. Their own texts are in their modules; a listing needs one line of each, and no module."""
+def application(listing: bool) -> App:
+    """The command line. Commands' own texts are in their modules, which are imported when a command is run.
+
+    listing    for an overview: one line for each command, and no module
+    """
+    app = App(
+        name="kloster",
+        help="A Kubernetes cluster of its own for everybody, in milliseconds, on one shared cluster.",
+        version=f"kloster {__version__}",
+        help_format="plaintext",
+    )
     for name, text in COMMANDS.items():
         path = f"kloster.cli.{name}:run"
         if listing:
-            APP.command(path, name=name, help=text)
+            app.command(path, name=name, help=text)
         else:
-            APP.command(path, name=name)
-
-
-_register(listing=len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"))
+            app.command(path, name=name)
+    return app
 
 
 def main() -> None:
     """Run the command line; errors that a user can do something about are one message and exit code 1."""
+    app = application(listing=len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"))
     try:
-        sys.exit(APP() or 0)
+        sys.exit(app() or 0)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -15,6 +15,6 @@ def run(shell: Literal["bash", "zsh", "fish"]) -> None:
       source <(kloster completion bash)
       kloster completion fish > ~/.config/fish/completions/kloster.fish
     """
-    from kloster.cli.__main__ import APP  # noqa: PLC0415  the application lists this module
+    from kloster.cli.__main__ import application  # noqa: PLC0415  the application lists this module
 
-    output.say(APP.generate_completion(shell=shell))
+    output.say(application(listing=False).generate_completion(shell=shell))
