@@ -18,7 +18,7 @@ import orjson
 import yaml
 
 from kloster.apimachinery import Object, errors
-from kloster.apimachinery.errors import StatusError
+from kloster.apimachinery.errors import StatusError, invalid_value
 from kloster.apimachinery.schema import strict
 from kloster.apimachinery.schema.decode import decode
 from kloster.apimachinery.schema.model import StructType
@@ -172,26 +172,37 @@ def _identify(call: Call, expected: Expected, value: Object) -> Object:
         if given is not None and not isinstance(given, str):
             text = f"json: cannot unmarshal {shape_of(given)} into Go struct field .{name} of type string"
             raise unrecognized(expected.kind, f"couldn't get version/kind; json parse error: {text}", call.request.body)
+    if not expected.builtin:
+        return _identify_custom(call, expected, value)
     kind, api_version = kind or expected.kind, api_version or expected.api_version
     if api_version.count("/") > 1:
         raise unrecognized(expected.kind, f"unexpected GroupVersion string: {api_version}", call.request.body)
     if (kind, api_version) == (expected.kind, expected.api_version):
         return value
     group, _, version = api_version.rpartition("/")
-    if not expected.builtin:
-        text = (
-            f"the API version in the data ({api_version}) does not match "
-            f"the expected API version ({expected.api_version})"
-        )
-        if api_version == expected.api_version:
-            name = (value.get("metadata") or {}).get("name", "")
-            raise errors.invalid(group, kind, name, [errors.invalid_value("kind", kind, f"must be {expected.kind}")])
-        raise errors.bad_request(text)
     if call.cluster.catalog.type(group, version, kind) is None:
         raise _cannot(expected, kind, version, f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
     package = expected.group.partition(".")[0] or "core"
     detail = f"converting ({version}.{kind}) to ({package}.{expected.kind}): unknown conversion"
     raise _cannot(expected, kind, version, detail)
+
+
+def _identify_custom(call: Call, expected: Expected, value: Object) -> Object:
+    """The same for a custom resource, which must say what it is."""
+    for name, word in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not value.get(name):
+            body = call.request.body
+            text = f"Object '{word}' is missing in '{body.decode('utf-8', 'replace')}'"
+            raise unrecognized(expected.kind, text, body)
+    kind, api_version = value["kind"], value["apiVersion"]
+    if api_version != expected.api_version:
+        text = f"the API version in the data ({api_version}) does not match the expected API version "
+        raise errors.bad_request(f"{text}({expected.api_version})")
+    if kind != expected.kind:
+        meta = value.get("metadata")
+        name = str(meta.get("name", "")) if isinstance(meta, dict) else ""
+        raise errors.invalid(expected.group, kind, name, [invalid_value("kind", kind, f"must be {expected.kind}")])
+    return value
 
 
 def _cannot(expected: Expected, kind: str, version: str, detail: str) -> StatusError:

@@ -34,9 +34,14 @@ class Page:
     token: str = ""
     remaining: int | None = None
 
-    def metadata(self) -> bytes:
-        """ListMeta as JSON."""
+    def metadata(self, custom: bool = False) -> bytes:
+        """ListMeta as JSON. Lists of custom resources are maps: sorted, with an empty continue."""
         about: dict[str, str | int] = {"resourceVersion": str(self.revision)}
+        if custom:
+            about["continue"] = self.token
+            if self.remaining:
+                about["remainingItemCount"] = self.remaining
+            return orjson.dumps(about, option=orjson.OPT_SORT_KEYS)
         if self.token:
             about["continue"] = self.token
         if self.remaining:
@@ -149,7 +154,7 @@ def _frame(form: Form, served: Served, shown: Page) -> tuple[bytes, bytes]:
     names = {"kind": kind, "apiVersion": version}
     if not served.kind.builtin and not form.view:  # an unstructured list: a map, written with sorted keys
         api_version = orjson.dumps({"apiVersion": version})[:-1]
-        named = orjson.dumps({"kind": kind, "metadata": orjson.Fragment(shown.metadata())})[1:]
+        named = orjson.dumps({"kind": kind, "metadata": orjson.Fragment(shown.metadata(custom=True))})[1:]
         return api_version + b',"items":[', b"]," + named
     metadata = shown.metadata()
     return orjson.dumps(names)[:-1] + b',"metadata":' + metadata + b',"items":[', b"]}"

@@ -83,11 +83,12 @@ async def serve_facet(call: Call, facet: Facet) -> Response:
 def check_media(call: Call) -> str:
     """The patch's media type. Raises StatusError 415."""
     media = negotiation.body_type(call.request.headers.get("content-type", ""))
-    if media not in _KNOWN:
+    custom = not call.resource.kind.builtin
+    if media not in _KNOWN and not custom:
         error = errors.unsupported_media_type("415: Unsupported Media Type")
         error.details = {}
         raise error
-    if media == STRATEGIC and not call.resource.kind.builtin:
+    if custom and media not in (JSON_PATCH, MERGE, APPLY):
         listed = ", ".join(known for known in _KNOWN if known != STRATEGIC)
         raise errors.unsupported_media_type(
             f"the body of the request was in an unknown format - accepted media types include: {listed}"

@@ -119,9 +119,7 @@ class JsonFrames:
         """The object of a bookmark: nothing but a resourceVersion."""
         kind = self.served.kind
         body = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": _progress(revision, initial_end)}
-        if not kind.builtin:
-            body = dict(sorted(body.items()))
-        return orjson.dumps(body)
+        return orjson.dumps(body, option=0 if kind.builtin else orjson.OPT_SORT_KEYS)
 
 
 def _progress(revision: int, initial_end: bool) -> dict[str, object]:
