@@ -1,0 +1,48 @@
+"""What may differ between two servers that behave alike: identities, times, addresses and generated suffixes.
+
+Everything else is compared to the letter. A rule that replaces too much makes the comparison blind, so each one names
+the shape that it replaces.
+"""
+
+from __future__ import annotations
+
+import re
+
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_AGE = r"(?:\d+y)?(?:\d+d)?(?:\d+h)?(?:\d+m)?(?:\d+s)?"
+# The letters of generated names (k8s.io/apimachinery/pkg/util/rand): no vowels, none that look alike.
+_SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]"
+
+RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.MULTILINE), replacement)
+    for pattern, replacement in (
+        (_UUID, "UID"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", "TIME"),
+        (r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [+-]\d{4}(?: UTC)?", "TIME"),
+        (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "TOKEN"),
+        (r"(resourceVersion\"?: ?)\"\d+\"", r"\1RV"),
+        (r"(Resource Version:\s+)\d+", r"\1RV"),
+        (r"https://127\.0\.0\.1:\d+(?:/clusters/\S+)?", "SERVER"),
+        (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", "IP"),
+        (r"/tmp/\S*?(LIVE|MERGED)-\d+", r"\1"),
+        (r"\+kloster\.\d+", ""),
+        (r"(nodePort\"?: )3\d{4}\b", r"\1PORT"),
+        (r"(NodePort:\s+\S+\s+)3\d{4}/", r"\1PORT/"),
+        (r":3\d{4}/(TCP|UDP)", r":PORT/\1"),
+        (rf"-{_SUFFIX}{{5}}\b", "-SUFFIX"),
+        # An age stands alone in a column, or before "ago" or "(x3 over 5s)" in descriptions.
+        (rf"(?<=\s\s){_AGE}(?=\s|$)(?<=[ydhms])", "AGE"),
+        (rf"\b{_AGE}(?<=[ydhms]) ago\b", "AGE ago"),
+        # Columns are as wide as their widest cell.
+        (r"(?<=\S) {2,}", "  "),
+        (r"[ \t]+$", ""),
+    )
+)
+
+
+def normalized(text: str) -> str:
+    """The text without what may differ."""
+    for pattern, replacement in RULES:
+        text = pattern.sub(replacement, text)
+    return text
