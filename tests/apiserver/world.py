@@ -14,13 +14,16 @@ from kloster.apiserver import bootstrap
 from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
 from kloster.apiserver.authorization.always import AlwaysAllow
 from kloster.apiserver.cluster import ServedCluster, Settings, SystemRandom
+from kloster.apiserver.negotiation import PROTOBUF
 from kloster.apiserver.pki import TokenKey
 from kloster.apiserver.ports import Authorizer
+from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.client.transport import Request, Response, User
 from kloster.kinds.catalog import catalog
 from kloster.stores.memory import MemoryStore
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+CODECS = {PROTOBUF: ProtobufCodec()}
 SETTINGS = Settings(service_cidr="10.0.0.0/24")
 
 
@@ -32,7 +35,7 @@ async def make(minor: str = "1.34", authorizer: Authorizer | None = None, **more
         *bootstrap.own(known, SETTINGS, SystemRandom(), now, client_ca="test"),
     ]
     await store.transact(lambda _: puts)
-    cluster = ServedCluster("test", known, store, authorizer or AlwaysAllow(), settings=SETTINGS, **more)
+    cluster = ServedCluster("test", known, store, authorizer or AlwaysAllow(), settings=SETTINGS, codecs=CODECS, **more)
     cluster.ports.tokens = ServiceAccountTokens(KeySet(TokenKey.create()), lookup(cluster), cluster.clock)
     return cluster
 

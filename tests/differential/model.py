@@ -175,7 +175,6 @@ class Session:
         text = re.sub(r"(ResourceVersion in record \()\d+", r"\1<version>", text)
         text = re.sub(r"v1\.34\.4\+kloster\.\d+", "v1.34.4", text)
         text = re.sub(r'(\\*"resourceVersion\\*":\\*")\d+', r"\1<version>", text)
-        text = re.sub(r", application/vnd\.kubernetes\.protobuf(;stream=watch)?", "", text)
         return re.sub(r"^\d+(s|m|m\d+s)$", "<age>", text)
 
     def _uid(self, match: re.Match[str]) -> str:

@@ -134,13 +134,13 @@ def negotiate(accept: str, offered: tuple[str, ...], views: bool = True, typed: 
     """The form for an Accept header, from what is `offered`, best first. Raises StatusError 406.
 
     `views`: the answer exists as Table and PartialObjectMetadata as well. `typed`: it is of a built-in type; of
-    others there is nothing but bare metadata in protobuf.
+    others there is nothing but bare metadata in protobuf, and they have no router in front.
     """
     if not accept:
         return PLAIN
     clauses = parse_accept(accept)
     listed = ", ".join(offered)
-    if not any((c.type, c.subtype) == ("*", "*") or f"{c.type}/{c.subtype}" in offered for c in clauses):
+    if typed and not any((c.type, c.subtype) == ("*", "*") or f"{c.type}/{c.subtype}" in offered for c in clauses):
         error = errors.not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {listed}")
         error.details = {}
         raise error
