@@ -87,10 +87,10 @@ class Player:
         return list((await self.client.list(PODS, self.namespace)).items)
 
     async def bring(self, pod: Object, phase: str) -> None:
-        """Bind the pod and report its phase."""
+        """Bind the pod to a node of its own (pods on one missing node are collected soon) and report its phase."""
         name, at = pod["metadata"]["name"], rfc3339(self.now())
         if not pod["spec"].get("nodeName"):
-            target = {"kind": "Node", "name": "node"}
+            target = {"kind": "Node", "name": f"node-of-{name}"}
             body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
             await self.client.create_subresource(PODS, self.namespace, name, "binding", body)
         state: Object = {"running": {"startedAt": at}}
@@ -299,7 +299,7 @@ async def record(target: Connection) -> dict[str, Snapshot]:
     async with HttpTransport(target) as transport:
         client = Client(transport)
         await client.create(NAMESPACES, {"metadata": {"name": namespace}})
-        player = Player(client, namespace, lambda: asyncio.sleep(2.5), time.time)
+        player = Player(client, namespace, lambda: asyncio.sleep(2), time.time)
         await player.settle()
         steps: dict[str, Snapshot] = {}
         async for step in play(player):
