@@ -23,6 +23,7 @@ from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.custom import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import Codec
+from kloster.apiserver.observability.metrics import Tally
 from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.resources import Resources, built_in
 from kloster.apiserver.view import LiveView
@@ -108,6 +109,7 @@ class Ports:
     nodes: NodeConnector | None = None
     openapi: OpenAPIDocuments | None = None
     metrics: Callable[[], bytes] | None = None
+    tally: Tally | None = None
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

@@ -24,6 +24,7 @@ from kloster.apiserver import answers, dispatch, routing
 from kloster.apiserver.authentication import impersonation
 from kloster.apiserver.authorization import messages
 from kloster.apiserver.call import Call
+from kloster.apiserver.observability import counting
 from kloster.client.transport import Request, Response
 from kloster.stores.api import StoreFailed
 
@@ -70,6 +71,11 @@ STAGES: tuple[Stage, ...] = (route, authenticate, authorize, dispatch.dispatch)
 def handle(cluster: ServedCluster, request: Request) -> Answer:
     """Answers one request of one cluster."""
     call = Call(cluster, request)
+    tally = cluster.ports.tally
+    return _answer(call) if tally is None else counting.counted(tally, call, _answer)
+
+
+def _answer(call: Call) -> Answer:
     try:
         for stage in STAGES:
             answer = stage(call)

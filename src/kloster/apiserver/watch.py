@@ -52,6 +52,7 @@ class WatchStream:
     mark_initial   a bookmark says where the initial entries end
     bookmarks      progress is told now and then, and shortly before the end
     timeout        seconds until the stream ends
+    on_close       called once when the stream has ended, for whoever counts
     valid          asked at every turn: False ends the stream (the resource is served no longer, or in another shape)
     """
 
@@ -69,6 +70,7 @@ class WatchStream:
         "_subscription",
         "_valid",
         "_waiter",
+        "on_close",
     )
 
     def __init__(
@@ -94,6 +96,7 @@ class WatchStream:
         self._valid = valid
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
+        self.on_close: Callable[[], None] | None = None
         self._ended = False
         self._subscription: Subscription = store.subscribe(selected.served.id, min(after, store.revision), self._wake)
         self._end = loop.call_later(timeout, self._time_is_up)
@@ -184,3 +187,5 @@ class WatchStream:
         if self._next_bookmark is not None:
             self._next_bookmark.cancel()
         self._wake()
+        if self.on_close is not None:
+            self.on_close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kloster.apiserver import bootstrap
 from kloster.apiserver.authorization.always import PrivilegedGroups
@@ -36,7 +37,7 @@ from kloster.runtime.recorder import EventRecorder
 from kloster.stores.api import Entry, Key, Operation, View
 from kloster.stores.sqlite import SqliteStore
 
-MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"))
+MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"), assigns=True)
 
 
 @dataclass(slots=True)
@@ -97,7 +98,12 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
     rbac = Rbac(roles)
     served.authorizer = credentials.authorizer(rbac)
     served.ports = Ports(
-        tokens=issued, escalation=Escalation(rbac, served.authorizer), nodes=nodes, openapi=shared.openapi
+        tokens=issued,
+        escalation=Escalation(rbac, served.authorizer),
+        nodes=nodes,
+        openapi=shared.openapi,
+        metrics=partial(shared.metrics.cluster_exposition, record.display),
+        tally=shared.metrics.of(record.display),
     )
     await _populate(shared, record, settings, store)
     client = Client(InProcessTransport(served, MASTER), user_agent="kloster")

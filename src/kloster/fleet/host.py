@@ -56,6 +56,7 @@ async def start(shared: Shared, ports: Ports, nodes: int) -> EmbeddedHost:
     settings = Settings()
     made = await create.load_or_make_record(shared, ID, "", "host", LATEST, settings)
     cluster = await assemble(shared, made, settings, SimulatedConnector())
+    cluster.served.ports.metrics = shared.metrics.exposition  # who may see the host's may see the fleet's
     shared.sites.set_common(cluster.site)
     create.listen(cluster, ports)
     _write_admin(shared, cluster)

@@ -13,10 +13,8 @@ import contextlib
 import gc
 import json
 import os
-import resource
 import signal
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,20 +23,26 @@ import structlog
 
 from kloster import __version__
 from kloster.aio.clock import SystemClock
+from kloster.aio.supervision import Supervisor
+from kloster.apiserver.http.listeners import raise_descriptor_limit
 from kloster.apiserver.http.server import Server
+from kloster.apiserver.observability.metrics import Metrics
+from kloster.apiserver.observability.watchdog import Watchdog
 from kloster.fleet import host
 from kloster.fleet.datadir import DataDir, write_json
+from kloster.fleet.host import EmbeddedHost
 from kloster.fleet.ports import Ports
 from kloster.fleet.reconciler import endpoint
 from kloster.fleet.shared import Shared
 from kloster.fleet.sites import FleetDirectory
 from kloster.fleet.templates import Templates
 from kloster.runtime.dispatcher import Dispatcher
+from kloster.stores.threads import commit_threads
 
 log = structlog.get_logger(__name__)
 
 COMMON = "common"
-WANTED_FILES = 65536
+FEW_FILES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,13 @@ async def run(options: Options) -> None:
     directory = DataDir(options.data_dir)
     directory.prepare()
     with directory.locked():
-        files = raise_file_limit()
+        files = raise_descriptor_limit()
+        if files < FEW_FILES:
+            log.warning("few open files are allowed; each watch needs one", allowed=files, wanted=FEW_FILES)
         stop = asyncio.Event()
         _on_signals(stop)
-        async with started(options, directory) as state:
+        async with started(options, directory) as running:
+            state = running.state()
             write_json(directory.state, state)
             _tell(options.ready_fd, state)
             log.info("ready", address=state["address"], files=files)
@@ -72,29 +79,46 @@ async def run(options: Options) -> None:
         directory.state.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A fleet's process while it runs. `common` is the URL of the address that all clusters share."""
+
+    options: Options
+    shared: Shared
+    host: EmbeddedHost
+    common: str
+
+    def state(self) -> dict[str, Any]:
+        """What commands need to know."""
+        return {
+            "pid": os.getpid(),
+            "address": endpoint(self.host.cluster),
+            "common": self.common,
+            "version": self.host.cluster.served.catalog.git_version,
+            "kloster": __version__,
+            "nodes": "simulated",
+            "nodeCount": self.options.nodes,
+        }
+
+
 @contextlib.asynccontextmanager
-async def started(options: Options, directory: DataDir) -> AsyncIterator[dict[str, Any]]:
-    """The host and its fleet, running. Yields what commands need to know."""
+async def started(options: Options, directory: DataDir) -> AsyncIterator[Running]:
+    """The host and its fleet, running."""
     clock = SystemClock()
     sites = FleetDirectory()
     ports = Ports.load(directory.ports)
-    executor = ThreadPoolExecutor(4, thread_name_prefix="kloster")
+    executor = commit_threads()
+    metrics = Metrics()
+    watchdog = Watchdog(clock)
+    metrics.add(watchdog.families)
     try:
-        async with Server(sites) as server, Dispatcher(clock) as dispatcher:
+        async with Supervisor() as supervisor, Server(sites) as server, Dispatcher(clock) as dispatcher:
+            supervisor.spawn(watchdog.run(), name="watchdog")
             templates = Templates(directory.layers, executor, clock)
-            shared = Shared(clock, directory, executor, dispatcher, server, sites, templates, options.bind)
+            shared = Shared(clock, directory, executor, dispatcher, server, sites, templates, options.bind, metrics)
             embedded = await host.start(shared, ports, options.nodes)
             try:
-                common = _listen_common(shared, ports, options)
-                yield {
-                    "pid": os.getpid(),
-                    "address": endpoint(embedded.cluster),
-                    "common": common,
-                    "version": embedded.cluster.served.catalog.git_version,
-                    "kloster": __version__,
-                    "nodes": "simulated",
-                    "nodeCount": options.nodes,
-                }
+                yield Running(options, shared, embedded, _listen_common(shared, ports, options))
             finally:
                 await embedded.close()
     finally:
@@ -108,19 +132,6 @@ def _listen_common(shared: Shared, ports: Ports, options: Options) -> str:
     if ports.get(COMMON) != listener.port:
         ports.assign(COMMON, listener.port)
     return f"https://{options.bind}:{listener.port}"
-
-
-def raise_file_limit() -> int:
-    """A watch is a connection is a file: take as many as the system gives, and say so when they are few."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if soft < 4096:
-        log.warning("few open files allowed; each watch needs one", allowed=soft, wanted=WANTED_FILES)
-    return soft
 
 
 def _on_signals(stop: asyncio.Event) -> None:

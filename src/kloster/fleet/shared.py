@@ -11,6 +11,7 @@ from kloster.apiserver.cluster import OpenAPIDocuments
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.http.server import Server
 from kloster.apiserver.negotiation import Codec
+from kloster.apiserver.observability.metrics import Metrics
 from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.fleet.datadir import DataDir
 from kloster.fleet.sites import FleetDirectory
@@ -34,6 +35,7 @@ class Shared:
     sites: FleetDirectory
     templates: Templates
     bind: str
+    metrics: Metrics = field(default_factory=Metrics)
     forms: FormCache = field(default_factory=FormCache)
     codecs: Mapping[str, Codec] = field(default_factory=_codecs)
     openapi: OpenAPIDocuments | None = None
