@@ -140,7 +140,7 @@ def test_the_token_volume_becomes_a_secret() -> None:
     token, root, down = projected["sources"]
     assert token == {
         "secret": {
-            "name": TENANCY.name("web-0-token-v-uid", "shop"),
+            "name": "web-0-x-shop-x-dev-x-v-uid",
             "items": [{"key": "kube-api-access-0", "path": "token"}],
         }
     }
@@ -232,7 +232,7 @@ class TestLife:
         bind, status = pods.decide(world(), pod, host)
         assert bind == BindVirtual("node-1")
         assert isinstance(status, PatchVirtual)
-        assert status.patch == {"status": {"phase": "Running", "podIP": "10.1.2.3", "qosClass": None}}
+        assert status.patch == {"status": {"phase": "Running", "podIP": "10.1.2.3"}}
 
     def test_texts_do_not_name_the_host(self) -> None:
         pod = virtual()
@@ -273,9 +273,10 @@ class TestLife:
         assert pods.decide(world(), pod, host) == [DeleteHost("web-0-x-shop-x-dev", "h-uid", 5)]
         host["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z", deletionGracePeriodSeconds=5)
         assert pods.decide(world(), pod, host) == []
+        assert pods.decide(world(), pod, None) == [DeleteVirtual("v-uid", 0, unless="web-0-x-shop-x-dev")]
         pod["metadata"]["deletionGracePeriodSeconds"] = 0
         assert pods.decide(world(), pod, host) == [DeleteHost("web-0-x-shop-x-dev", "h-uid", 0)]
-        assert pods.decide(world(), pod, None) == [DeleteVirtual("v-uid", 0)]
+        assert pods.decide(world(), pod, None) == [], "only finalizers are waited for"
 
     def test_the_virtual_pod_vanished_while_nobody_looked(self) -> None:
         host = host_of(virtual())
@@ -296,7 +297,9 @@ class TestLife:
         assert pods.decide(world(), pod, host) == [DeleteVirtual("v-uid", 30)]
 
     def test_the_host_lost_the_pod(self) -> None:
-        actions = pods.decide(world(), virtual(nodeName="node-1"), None)
+        pod = virtual(nodeName="node-1")
+        pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}]
+        actions = pods.decide(world(), pod, None)
         assert [type(action) for action in actions] == [Report, DeleteVirtual]
 
     def test_a_pod_that_has_ended_is_not_made_again(self) -> None:

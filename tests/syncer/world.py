@@ -4,8 +4,8 @@ The host has simulated nodes, the scheduler and all controllers, every virtual c
 syncer, as `kloster.fleet` puts them together; only the stores are in memory. Nothing sleeps: `settle` lets
 everybody finish what can be done now and moves the clock from timer to timer.
 
-Every request that the syncer makes is counted at the transports (`Counter`), and can be made to fail, before or after it
-was carried out (`Fault`).
+Every request that the syncer makes is counted at the transports (`Counter`), and can be made to fail, before or after
+it was carried out (`Fault`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.controllers.world import SeededRandom
 
 from kloster.aio.clock import VirtualClock
 from kloster.apimachinery import Object
@@ -35,6 +37,7 @@ from kloster.client.sources import LiveSource
 from kloster.client.transport import Request, Response, User
 from kloster.controllers import HOST_TABLE, select
 from kloster.fleet import credentials, identity, templates
+from kloster.fleet.assembly import MASTER
 from kloster.kinds.catalog import catalog
 from kloster.nodes.node import Node, NodeConfig, agent_controller, heartbeat_controller
 from kloster.nodes.references import Lookup
@@ -51,10 +54,8 @@ from kloster.syncer.controllers import CROSSING, syncer_controllers
 from kloster.syncer.engine import Syncer
 from kloster.syncer.hub import HostHub
 from kloster.syncer.names import CLUSTER, Tenancy
-from tests.controllers.world import SeededRandom
 
 MINOR = "1.34"
-MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"))
 TENANT = User("tenant", groups=("system:masters", "system:authenticated"))
 EVERYTHING = frozenset((*CROSSING, "events", "nodes"))
 READING = ("GET",)
@@ -160,7 +161,9 @@ class Cluster:
         await self.create(NAMESPACES, name)
         await self.world.settle()
 
-    async def pod(self, name: str, namespace: str = "default", *, metadata: Object | None = None, **spec: Any) -> Object:
+    async def pod(
+        self, name: str, namespace: str = "default", *, metadata: Object | None = None, **spec: Any
+    ) -> Object:
         spec.setdefault("containers", [{"name": "app", "image": "app:1"}])
         return await self.create(PODS, name, namespace, metadata=metadata or {}, spec=spec)
 

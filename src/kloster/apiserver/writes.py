@@ -21,6 +21,7 @@ from kloster.apimachinery.apply.reset import NOTHING, Reset
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import FieldError, StatusError, forbidden_field, not_supported, required
 from kloster.apiserver import admission, answers, names, storage
+from kloster.apiserver.admission import service_allocation
 from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt
 from kloster.apiserver.call import Call
 from kloster.apiserver.resources import Served
@@ -320,9 +321,10 @@ def decide_update(
     )
     admission.mutate(attempt)
     _check_version(served, meta, entry)
-    facet.prepare(served, item, old)
+    compared = service_allocation.assigned(attempt)
+    facet.prepare(served, item, compared)
     _keep_system_fields(meta, old_meta)
-    _refuse(served, entry.key.name, _update_findings(served, facet, item, old))
+    _refuse(served, entry.key.name, _update_findings(served, facet, item, compared))
     admission.validate(attempt)
     if _is_finished(served, item, old_meta):
         outcome.item, outcome.deleted = item, True

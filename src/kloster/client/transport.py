@@ -13,12 +13,17 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who asks, as authentication found out. `extra` maps names to values (authentication.k8s.io UserInfo)."""
+    """Who asks, as authentication found out. `extra` maps names to values (authentication.k8s.io UserInfo).
+
+    assigns    a part of Kloster itself that may set what the API server otherwise allocates (a Service's addresses).
+               Only who calls in process can say so: no certificate, token or header is ever read into it
+    """
 
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    assigns: bool = False
 
 
 @dataclass(slots=True)

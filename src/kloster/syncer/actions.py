@@ -53,10 +53,14 @@ class BindVirtual:
 
 @dataclass(frozen=True, slots=True)
 class DeleteVirtual:
-    """Delete the virtual object as seen: its host object has gone. `grace` 0 removes it at once."""
+    """Delete the virtual object as seen: its host object has gone. `grace` 0 removes it at once.
+
+    `unless` names a host object; if the host itself (not a copy that may be old) still has it, nothing is deleted.
+    """
 
     uid: str
     grace: int | None = None
+    unless: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ def syncer_controllers(syncer: Syncer, enabled: frozenset[str]) -> list[Controll
 
     enabled    keys of spec.sync.toHost and spec.sync.fromHost that are switched on
     """
-    plurals = {plural for key, plural in CROSSING.items() if key in enabled}
+    plurals = frozenset(plural for key, plural in CROSSING.items() if key in enabled)
+    syncer.crossing = plurals
     translated = [syncer.controller(one) for one in TABLE if one.resource.plural in plurals]
     controllers = [token_controller(syncer), *translated] if "pods" in enabled else translated
     if "events" in enabled:

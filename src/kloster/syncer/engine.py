@@ -10,7 +10,7 @@ annotations and removed, and where nothing changed nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -19,6 +19,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change, Resource
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
+from kloster.syncer import texts
 from kloster.syncer.actions import (
     Action,
     BindVirtual,
@@ -31,25 +32,41 @@ from kloster.syncer.actions import (
 )
 from kloster.syncer.hub import HostHub, owned
 from kloster.syncer.names import Tenancy, virtual_key
+from kloster.syncer.references import References
 from kloster.syncer.translator import Related, Translator, World
 
 log = structlog.get_logger(__name__)
 
 OVERTAKEN = (404, 409)  # the object has changed since: look again
+OWN_UNSEEN = 0.5  # seconds until an object of ours that exists but was not seen is looked at again
+BLOCKED = 300.0  # seconds between attempts at a name that something foreign has
+Enqueue = Callable[[Key], None]
 FIELD_MANAGER = "kloster-syncer"
 
 
 class Syncer:
-    """Syncs one virtual cluster with the host behind `hub`."""
+    """Syncs one virtual cluster with the host behind `hub`.
 
-    def __init__(self, hub: HostHub, tenancy: Tenancy, policy: Mapping[str, Any] | None = None) -> None:
+    crossing    plurals of the kinds that are synced
+    """
+
+    def __init__(
+        self,
+        hub: HostHub,
+        tenancy: Tenancy,
+        policy: Mapping[str, Any] | None = None,
+        crossing: frozenset[str] = frozenset(),
+    ) -> None:
         self.hub = hub
         self.tenancy = tenancy
         self.policy: Mapping[str, Any] = policy or {}
+        self.crossing = crossing
+        self.references: References | None = None
+        self._followers = 0
 
     def world(self, context: Context) -> World:
         """What translators may look at now."""
-        tenancy, host = self.tenancy, self.hub.source
+        tenancy, host, references = self.tenancy, self.hub.source, self.references
         return World(
             tenancy,
             context.source.get,
@@ -58,27 +75,38 @@ class Syncer:
             context.clock.now(),
             self.policy,
             context.settings,
+            references.referrers if references is not None else _nobody,
+            self.crossing,
         )
+
+    def follow_references(self, context: Context) -> Callable[[], None]:
+        """Keep `references` while anybody needs them. Returns how to end that."""
+        if self.references is None:
+            self.references = References(context.source)
+        self._followers += 1
+
+        def end() -> None:
+            self._followers -= 1
+            if not self._followers and self.references is not None:
+                self.references.close()
+                self.references = None
+
+        return end
 
     def controller(self, translator: Translator) -> Controller:
         """The controller that syncs the translator's kind."""
-
-        def follow_host(_: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
-            def changed(change: Change) -> None:
-                found = virtual_key(change.object)
-                if found is not None:
-                    enqueue(Key(*found))
-
-            return self.hub.listen(translator.resource, self.tenancy, changed)
+        blocked: dict[str, Key] = {}  # host names that something foreign has, and who wants them
 
         async def reconcile(context: Context, key: Key) -> Result | None:
-            await self._reconcile(translator, context, key)
-            return None
+            return await self._reconcile(translator, context, key, blocked)
+
+        def follow(context: Context, enqueue: Enqueue) -> Callable[[], None]:
+            return self._follow(translator, context, enqueue, blocked)
 
         watches = [Watch(translator.resource)]
         watches += [self._related(resource, keys) for resource, keys in translator.related.items()]
         name = f"syncer-{translator.resource.plural}"
-        return Controller(name, tuple(watches), reconcile, start=follow_host)
+        return Controller(name, tuple(watches), reconcile, start=follow)
 
     def _related(self, resource: Resource, keys: Related) -> Watch:
         def lookup(context: Context, change: Change) -> Iterable[Key]:
@@ -86,18 +114,67 @@ class Syncer:
 
         return Watch(resource, lookup=lookup)
 
-    async def _reconcile(self, translator: Translator, context: Context, key: Key) -> None:
+    def _follow(
+        self, translator: Translator, context: Context, enqueue: Enqueue, blocked: dict[str, Key]
+    ) -> Callable[[], None]:
+        """Everything that concerns the kind beside its virtual objects. Returns how to end it."""
+        tenancy, resource = self.tenancy, translator.resource
+
+        def changed(change: Change) -> None:
+            known = [virtual_key(item) for item in (change.new, change.old) if item is not None and tenancy.owns(item)]
+            for found in dict.fromkeys(known):
+                if found is not None:
+                    enqueue(Key(*found))
+            waiting = blocked.get(change.object["metadata"]["name"])
+            if waiting is not None and change.new is None:
+                enqueue(waiting)
+
+        def everything() -> None:
+            for item in context.source.list(resource):
+                enqueue(Key(item["metadata"].get("namespace", ""), item["metadata"]["name"]))
+
+        ends = [self.follow_references(context)]
+        assert self.references is not None
+        if translator.by_reference:
+            ends.append(self.references.listen(translator.kind, lambda *found: enqueue(Key(*found))))
+        ends.append(self.hub.listen(resource, tenancy, changed, anything=True))
+        ends.append(self.hub.listen_namespace(tenancy, everything))
+        for other, keys in translator.on_host.items():
+
+            def related(change: Change, keys: Related = keys) -> None:
+                for found in keys(change, self.world(context)):
+                    enqueue(Key(*found))
+
+            ends.append(self.hub.listen(other, tenancy, related))
+
+        def end() -> None:
+            for one in ends:
+                one()
+
+        return end
+
+    async def _reconcile(
+        self, translator: Translator, context: Context, key: Key, blocked: dict[str, Key]
+    ) -> Result | None:
         virtual = context.source.get(translator.resource, key.namespace, key.name)
         host_name = self.tenancy.name(key.name, key.namespace)
+        blocked.pop(host_name, None)
         host = owned(self.hub, self.tenancy, translator.resource, host_name)
         for action in translator.decide(self.world(context), virtual, host):
             try:
                 await self.perform(translator.resource, context, key, virtual, action)
             except StatusError as error:
+                if isinstance(action, CreateHost) and error.reason == "AlreadyExists":
+                    return await self._name_taken(translator, context, key, virtual, blocked)
                 if error.code not in OVERTAKEN:
+                    self._refused_by_host(context, virtual, action, error)
                     raise
-                await self._overtaken(translator, context, virtual, action, error)
-                return
+                if error.code == 409 and not isinstance(action, DeleteHost | DeleteVirtual):
+                    raise  # come again with back-off
+                if error.code == 404 and isinstance(action, CreateHost):
+                    raise  # the host namespace is missing
+                return None
+        return None
 
     async def perform(
         self, resource: Resource, context: Context, key: Key, virtual: Object | None, action: Action
@@ -126,30 +203,57 @@ class Syncer:
                 await context.client.create_subresource(
                     resource, key.namespace, key.name, "binding", _binding(key, virtual, node)
                 )
-            case DeleteVirtual(uid, grace):
+            case DeleteVirtual(uid, grace, unless):
+                if unless and await self._still_there(resource, unless):
+                    raise StatusError(409, "Conflict", f'the host still has {resource.plural} "{unless}"')
                 await context.client.delete(resource, key.namespace, key.name, uid=uid, grace_period_seconds=grace)
             case Report(type_, reason, message):
                 if virtual is not None:
                     context.recorder.event(virtual, type_, reason, message)
 
-    async def _overtaken(
-        self, translator: Translator, context: Context, virtual: Object | None, action: Action, error: StatusError
-    ) -> None:
-        """Somebody was faster. A host name that is taken by something foreign will not free itself: say so."""
-        if isinstance(action, CreateHost) and error.reason == "AlreadyExists":
-            name = action.object["metadata"]["name"]
+    async def _still_there(self, resource: Resource, name: str) -> bool:
+        """Ask the host itself."""
+        try:
+            return self.tenancy.owns(await self.hub.client.get(resource, self.tenancy.namespace, name))
+        except StatusError as error:
+            if error.code == 404:
+                return False
+            raise
+
+    async def _name_taken(
+        self, translator: Translator, context: Context, key: Key, virtual: Object | None, blocked: dict[str, Key]
+    ) -> Result | None:
+        """The host has an object of that name: ours, seen too late, or a foreign one, which is never touched."""
+        name = self.tenancy.name(key.name, key.namespace)
+        try:
             found = await self.hub.client.get(translator.resource, self.tenancy.namespace, name)
-            if not self.tenancy.owns(found):
-                text = f'The host already has a {translator.kind} "{name}" that does not belong to this cluster'
-                log.warning("host name taken", cluster=self.tenancy.cluster, kind=translator.kind, name=name)
-                if virtual is not None:
-                    context.recorder.event(virtual, "Warning", "SyncConflict", text)
-                raise error
+        except StatusError as error:
+            if error.code == 404:
+                return Result(0)
+            raise
+        if self.tenancy.owns(found):
+            return Result(OWN_UNSEEN)
+        blocked[name] = key
+        text = (
+            f'The host already has a {translator.kind} "{key.name}" at this place that does not belong to this cluster'
+        )
+        log.warning("host name taken", cluster=self.tenancy.cluster, kind=translator.kind, name=name)
+        if virtual is not None:
+            context.recorder.event(virtual, "Warning", "SyncConflict", text)
+        return Result(BLOCKED)
+
+    def _refused_by_host(self, context: Context, virtual: Object | None, action: Action, error: StatusError) -> None:
+        """The host does not take it (quota, policy, webhook): the tenant must be told why."""
+        if virtual is None or not isinstance(action, CreateHost | PatchHost) or not 400 <= error.code < 500:
             return
-        if error.code == 404 and isinstance(action, CreateHost):
-            raise error  # the host namespace is missing
-        if error.code == 409 and not isinstance(action, DeleteHost | DeleteVirtual):
-            raise error  # come again with back-off
+        if error.code == 429:
+            return
+        text = texts.clean(error.message, texts.names(self.tenancy, virtual))
+        context.recorder.event(virtual, "Warning", "SyncFailed", f"The host refused the {virtual['kind']}: {text}")
+
+
+def _nobody(kind: str, namespace: str, name: str) -> Sequence[tuple[str, str]]:
+    return ()
 
 
 def _pinned(patch: Object, uid: str) -> Object:

@@ -10,9 +10,11 @@ from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change, Resource
 from kloster.client.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES
 from kloster.runtime.api import Context, Controller, Key, Result
+from kloster.syncer import texts
 from kloster.syncer.engine import Syncer
-from kloster.syncer.names import virtual_key
+from kloster.syncer.names import Tenancy, virtual_key
 
+LONGEST_START = 200
 KINDS: dict[str, Resource] = {"Pod": PODS, "Service": SERVICES, "PersistentVolumeClaim": PERSISTENT_VOLUME_CLAIMS}
 COPIED = ("reason", "type", "count", "firstTimestamp", "lastTimestamp", "eventTime", "action", "series")
 
@@ -48,7 +50,7 @@ async def _bring_up(syncer: Syncer, context: Context, event: Object) -> None:
     virtual = context.source.get(resource, *found) if found is not None else None
     if virtual is None:
         return
-    body = translate(event, virtual, host)
+    body = translate(syncer.tenancy, event, virtual, host)
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
     present = context.source.get(EVENTS, namespace, name)
     try:
@@ -62,16 +64,10 @@ async def _bring_up(syncer: Syncer, context: Context, event: Object) -> None:
             raise
 
 
-def translate(event: Object, virtual: Object, host: Object) -> Object:
+def translate(tenancy: Tenancy, event: Object, virtual: Object, host: Object) -> Object:
     """The virtual event for a host event about `host`, the host object of `virtual`."""
     metadata = virtual["metadata"]
-    message = str(event.get("message", ""))
-    for old, new in (
-        (host["metadata"]["name"], metadata["name"]),
-        (host["metadata"]["namespace"], metadata.get("namespace", "")),
-        (host["metadata"]["uid"], metadata["uid"]),
-    ):
-        message = message.replace(old, new)
+    message = texts.clean(str(event.get("message", "")), texts.names(tenancy, virtual, host))
     digest = hashlib.sha256(event["metadata"]["uid"].encode()).hexdigest()[:16]
     about: Object = {
         "kind": virtual["kind"],
@@ -87,7 +83,7 @@ def translate(event: Object, virtual: Object, host: Object) -> Object:
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{metadata['name']}.{digest}",
+            "name": f"{metadata['name'][:LONGEST_START]}.{digest}",
             "namespace": metadata.get("namespace", "") or "default",
         },
         "involvedObject": about,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from kloster.apimachinery import Object
 from kloster.client.api import Change, Resource, Source
 from kloster.client.client import Client
+from kloster.client.resources import NAMESPACES
 from kloster.syncer.names import Tenancy
 
 Listener = Callable[[Change], None]
@@ -29,26 +30,28 @@ class HostHub:
     def listen(
         self, resource: Resource, tenancy: Tenancy, listener: Listener, *, anything: bool = False
     ) -> Callable[[], None]:
-        """Call `listener` for each present host object of the cluster and for each change. Returns how to end it."""
+        """Call `listener` for each present host object of the cluster and for each change. Returns how to end it.
+
+        An object that was the cluster's until this change counts, too: somebody may have taken its marks away.
+        """
 
         def checked(change: Change) -> None:
-            if anything or tenancy.owns(change.object):
+            if anything or tenancy.owns(change.object) or (change.old is not None and tenancy.owns(change.old)):
                 listener(change)
 
-        if resource not in self._listeners:
-            self._listeners[resource] = {}
-            self._cancels.append(self.source.subscribe(resource, lambda change: self._route(resource, change)))
-        group = self._listeners[resource].setdefault(tenancy.namespace, [])
-        group.append(checked)
+        end = self._join(resource, tenancy.namespace, checked)
         for item in self.source.list(resource, tenancy.namespace):
             checked(Change(resource, None, item))
-
-        def end() -> None:
-            group.remove(checked)
-            if not group:
-                self._listeners[resource].pop(tenancy.namespace, None)
-
         return end
+
+    def listen_namespace(self, tenancy: Tenancy, returned: Callable[[], None]) -> Callable[[], None]:
+        """Call `returned` whenever the cluster's host namespace comes (again) after this call."""
+
+        def changed(change: Change) -> None:
+            if change.old is None and change.new is not None:
+                returned()
+
+        return self._join(NAMESPACES, tenancy.namespace, changed)
 
     def close(self) -> None:
         """End all subscriptions."""
@@ -57,8 +60,23 @@ class HostHub:
         self._cancels.clear()
         self._listeners.clear()
 
+    def _join(self, resource: Resource, namespace: str, listener: Listener) -> Callable[[], None]:
+        if resource not in self._listeners:
+            self._listeners[resource] = {}
+            self._cancels.append(self.source.subscribe(resource, lambda change: self._route(resource, change)))
+        group = self._listeners[resource].setdefault(namespace, [])
+        group.append(listener)
+
+        def end() -> None:
+            group.remove(listener)
+            if not group:
+                self._listeners.get(resource, {}).pop(namespace, None)
+
+        return end
+
     def _route(self, resource: Resource, change: Change) -> None:
-        namespace = change.object["metadata"].get("namespace", "")
+        metadata = change.object["metadata"]
+        namespace = metadata.get("namespace", "") if resource.namespaced else metadata["name"]
         for listener in tuple(self._listeners[resource].get(namespace, ())):
             listener(change)
 

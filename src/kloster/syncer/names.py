@@ -34,6 +34,7 @@ UID = "kloster.dev/uid"
 KIND = "kloster.dev/kind"
 LABELS = "kloster.dev/labels"
 ANNOTATIONS = "kloster.dev/annotations"
+TOKENS_OF = "kloster.dev/tokens-of"  # annotation of a token Secret: NAMESPACE/NAME of the virtual pod
 SERVICE_ACCOUNT = "kloster.dev/service-account"
 TENANT_LABEL_PREFIX = "tenant.kloster.dev/"
 
@@ -44,6 +45,7 @@ def short_hash(parts: Iterable[str]) -> str:
     return base64.b32encode(digest[:10]).decode().lower()
 
 
+@lru_cache(maxsize=32768)
 def join(*parts: str) -> str:
     """A host name from its parts (see the module's text)."""
     plain = SEPARATOR.join(parts)
@@ -72,6 +74,11 @@ class Tenancy:
     def name(self, name: str, namespace: str) -> str:
         """The host name of a virtual object."""
         return join(name, namespace, self.cluster)
+
+    def token_name(self, pod: str, namespace: str, uid: str) -> str:
+        """The host Secret with the service-account tokens of one virtual pod: four parts, as no virtual object's
+        name has, so that no tenant's Secret can take its place."""
+        return join(pod, namespace, self.cluster, uid[:8])
 
     def identity(self, kind: str, virtual: Object) -> Object:
         """Metadata of the host object: name, labels that the host needs, annotations that say what it is."""
@@ -118,13 +125,21 @@ class Tenancy:
         return translated
 
     def owns(self, host: Object) -> bool:
-        """Whether a host object is marked as this cluster's."""
+        """Whether a host object is this cluster's: marked as such, and called what its marks say.
+
+        The marks alone are not enough, because people copy manifests with all their labels and annotations.
+        """
         metadata = host["metadata"]
-        return (
-            metadata.get("namespace") == self.namespace
-            and (metadata.get("labels") or {}).get(CLUSTER) == self.host_id
-            and UID in (metadata.get("annotations") or {})
-        )
+        if metadata.get("namespace") != self.namespace or (metadata.get("labels") or {}).get(CLUSTER) != self.host_id:
+            return False
+        annotations = metadata.get("annotations") or {}
+        if UID not in annotations:
+            return False
+        if TOKENS_OF in annotations:
+            namespace, _, name = annotations[TOKENS_OF].partition("/")
+            return bool(metadata["name"] == self.token_name(name, namespace, annotations[UID]))
+        name = annotations.get(NAME, "")
+        return bool(name and metadata["name"] == self.name(name, annotations.get(NAMESPACE, "")))
 
 
 @lru_cache(maxsize=16384)

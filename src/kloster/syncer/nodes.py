@@ -45,7 +45,13 @@ def node_controller(syncer: Syncer) -> Controller:
             if context.source.get(NODES, "", name) is not None:
                 enqueue(Key("", name))
 
-        return syncer.hub.source.subscribe(NODES, changed)
+        ends = (syncer.follow_references(context), syncer.hub.source.subscribe(NODES, changed))
+
+        def end() -> None:
+            for one in ends:
+                one()
+
+        return end
 
     async def reconcile(context: Context, key: Key) -> Result | None:
         await _reconcile(syncer, context, key.name)
@@ -58,7 +64,7 @@ def node_controller(syncer: Syncer) -> Controller:
 async def _reconcile(syncer: Syncer, context: Context, name: str) -> None:
     host = syncer.hub.source.get(NODES, "", name)
     present = context.source.get(NODES, "", name)
-    used = any(pod["spec"].get("nodeName") == name for pod in context.source.list(PODS))
+    used = syncer.references is not None and syncer.references.runs_on(name)
     try:
         if host is None or not used:
             if present is not None:
@@ -66,10 +72,10 @@ async def _reconcile(syncer: Syncer, context: Context, name: str) -> None:
             return
         if present is None:
             present = await context.client.create(NODES, shown(host))
+        patch = _changes(shown(host), present)
+        if patch:
+            present = await context.client.patch(NODES, "", name, patch)
         status = shown_status(host, context.settings.get("version", ""))
-        if present["spec"].get("taints"):
-            # New nodes are born tainted until a controller clears them; here the host's word counts.
-            await context.client.patch(NODES, "", name, {"spec": {"taints": None}})
         if _visible(status) != _visible(present.get("status") or {}):
             await context.client.patch(NODES, "", name, {"status": status}, subresource="status")
     except StatusError as error:
@@ -77,9 +83,30 @@ async def _reconcile(syncer: Syncer, context: Context, name: str) -> None:
             raise
 
 
+def _changes(wanted: Object, present: Object) -> Object:
+    """A merge patch to what the host says. The tenant may add labels of its own; its taints would mean nothing."""
+    patch: Object = {}
+    labels = present["metadata"].get("labels") or {}
+    changed = {key: value for key, value in wanted["metadata"]["labels"].items() if labels.get(key) != value}
+    if changed:
+        patch["metadata"] = {"labels": changed}
+    spec = {
+        field: wanted["spec"].get(field)
+        for field in ("unschedulable", "taints")
+        if (wanted["spec"].get(field) or None) != (present["spec"].get(field) or None)
+    }
+    if spec:
+        patch["spec"] = spec
+    return patch
+
+
 def shown(host: Object) -> Object:
-    """The tenant's Node."""
+    """The tenant's Node. Of the taints those that follow from what is shown: not ready, cordoned."""
     labels = host["metadata"].get("labels") or {}
+    spec: Object = {"unschedulable": True} if host["spec"].get("unschedulable") else {}
+    taints = [{"key": key, "effect": "NoSchedule"} for key in _conditions_as_taints(host)]
+    if taints:
+        spec["taints"] = taints
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -87,8 +114,18 @@ def shown(host: Object) -> Object:
             "name": host["metadata"]["name"],
             "labels": {key: labels[key] for key in SHOWN_LABELS if key in labels},
         },
-        "spec": {"unschedulable": True} if host["spec"].get("unschedulable") else {},
+        "spec": spec,
     }
+
+
+def _conditions_as_taints(host: Object) -> Iterable[str]:
+    ready = {one["type"]: one["status"] for one in (host.get("status") or {}).get("conditions") or ()}.get("Ready")
+    if ready == "Unknown":
+        yield "node.kubernetes.io/unreachable"
+    elif ready != "True":
+        yield "node.kubernetes.io/not-ready"
+    if host["spec"].get("unschedulable"):
+        yield "node.kubernetes.io/unschedulable"
 
 
 def shown_status(host: Object, version: str) -> Object:

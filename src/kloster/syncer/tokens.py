@@ -9,7 +9,7 @@ a Secret, so for each pod with projected tokens there is one Secret with all of 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object
@@ -19,65 +19,90 @@ from kloster.client.resources import PODS, SECRETS, SERVICE_ACCOUNTS
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
 from kloster.syncer.engine import OVERTAKEN, Syncer
 from kloster.syncer.hub import owned
-from kloster.syncer.names import UID
+from kloster.syncer.names import NAME, NAMESPACE, TOKENS_OF, UID
 from kloster.syncer.podspec.volumes import projected_tokens, token_secret_name
+from kloster.syncer.references import ended
 
 RENEW_AT = "kloster.dev/renew-at"
-TOKENS_OF = "kloster.dev/tokens-of"
 DEFAULT_SECONDS = 3607
 RENEW_SHARE = 0.8
-ENDED = ("Succeeded", "Failed")
+MISSING_ACCOUNT = 30.0
 
 
 def token_controller(syncer: Syncer) -> Controller:
     """Keeps the token Secrets of one cluster's pods."""
 
-    def follow_host(_: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
+    known: dict[Key, set[str]] = {}  # the token Secrets on the host, by pod
+
+    def follow_host(context: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
         def changed(change: Change) -> None:
             pod = (change.object["metadata"].get("annotations") or {}).get(TOKENS_OF)
-            if pod:
-                namespace, _, name = pod.partition("/")
-                enqueue(Key(namespace, name))
+            if not pod:
+                return
+            namespace, _, name = pod.partition("/")
+            key, secret = Key(namespace, name), change.object["metadata"]["name"]
+            if change.new is not None:
+                known.setdefault(key, set()).add(secret)
+            elif key in known:
+                known[key].discard(secret)
+                if not known[key]:
+                    del known[key]
+            enqueue(key)
 
-        return syncer.hub.listen(SECRETS, syncer.tenancy, changed)
+        def everything() -> None:
+            for pod in context.source.list(PODS):
+                enqueue(Key(pod["metadata"]["namespace"], pod["metadata"]["name"]))
+
+        ends = (
+            syncer.hub.listen(SECRETS, syncer.tenancy, changed),
+            syncer.hub.listen_namespace(syncer.tenancy, everything),
+        )
+
+        def end() -> None:
+            for one in ends:
+                one()
+
+        return end
 
     def matters(change: Change) -> bool:
-        return change.old is None or change.new is None or _ended(change.old) != _ended(change.new)
+        """A pod came, went, ended, or another took its name."""
+        if change.old is None or change.new is None:
+            return True
+        same = change.old["metadata"]["uid"] == change.new["metadata"]["uid"]
+        return not same or ended(change.old) != ended(change.new)
 
     async def reconcile(context: Context, key: Key) -> Result | None:
         pod = context.source.get(PODS, key.namespace, key.name)
-        wanted = projected_tokens(pod) if pod is not None and not _ended(pod) else []
-        await _remove_others(syncer, key, pod if wanted else None)
+        wanted = projected_tokens(pod) if pod is not None and not ended(pod) else []
+        await _remove_others(syncer, known.get(key, ()), pod["metadata"]["uid"] if pod is not None and wanted else None)
         if pod is None or not wanted:
             return None
         try:
             return Result(await _keep(syncer, context, pod, wanted))
         except StatusError as error:
-            if error.code in OVERTAKEN:
-                return Result(1.0)
-            raise
+            if error.code not in OVERTAKEN:
+                raise
+            if context.source.get(SERVICE_ACCOUNTS, key.namespace, _account(pod)) is None:
+                text = f'failed to fetch token: serviceaccounts "{_account(pod)}" not found'
+                context.recorder.event(pod, "Warning", "FailedMount", f"MountVolume.SetUp failed for volume : {text}")
+                return Result(MISSING_ACCOUNT)
+            return Result(1.0)
 
     return Controller("syncer-tokens", (Watch(PODS, relevant=matters),), reconcile, start=follow_host)
 
 
-def _ended(pod: Object) -> bool:
-    return (pod.get("status") or {}).get("phase") in ENDED
-
-
-async def _remove_others(syncer: Syncer, key: Key, pod: Object | None) -> None:
-    """Delete token Secrets of this pod name that belong to no living pod."""
-    uid = pod["metadata"]["uid"] if pod is not None else None
-    for secret in syncer.hub.source.list(SECRETS, syncer.tenancy.namespace):
-        annotations = secret["metadata"].get("annotations") or {}
-        if annotations.get(TOKENS_OF) != f"{key.namespace}/{key.name}" or not syncer.tenancy.owns(secret):
+async def _remove_others(syncer: Syncer, present: Iterable[str], uid: str | None) -> None:
+    """Delete the token Secrets of this pod name that belong to no living pod."""
+    for name in tuple(present):
+        secret = owned(syncer.hub, syncer.tenancy, SECRETS, name)
+        if secret is None or secret["metadata"]["annotations"][UID] == uid:
             continue
-        if annotations.get(UID) != uid:
-            metadata = secret["metadata"]
-            try:
-                await syncer.hub.client.delete(SECRETS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
-            except StatusError as error:
-                if error.code not in OVERTAKEN:
-                    raise
+        metadata = secret["metadata"]
+        try:
+            await syncer.hub.client.delete(SECRETS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+        except StatusError as error:
+            if error.code not in OVERTAKEN:
+                raise
 
 
 async def _keep(syncer: Syncer, context: Context, pod: Object, wanted: list[tuple[str, Object]]) -> float:
@@ -103,10 +128,14 @@ async def _keep(syncer: Syncer, context: Context, pod: Object, wanted: list[tupl
     return float(renew)
 
 
+def _account(pod: Object) -> str:
+    return str(pod["spec"].get("serviceAccountName") or "default")
+
+
 async def _mint(context: Context, pod: Object, source: Object) -> str:
     """One bound token of the pod's account, base64 as Secrets hold it."""
     metadata = pod["metadata"]
-    account = pod["spec"].get("serviceAccountName") or "default"
+    account = _account(pod)
     reference = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
     spec: Object = {
         "expirationSeconds": source.get("expirationSeconds") or DEFAULT_SECONDS,
@@ -123,7 +152,7 @@ def _secret(syncer: Syncer, pod: Object, name: str, data: dict[str, str], renew_
     metadata = pod["metadata"]
     annotations = identity["annotations"]
     # Not a Secret of the tenant's: it must not be taken for the host object of a virtual Secret.
-    del annotations["kloster.dev/name"]
+    del annotations[NAME], annotations[NAMESPACE]
     annotations[TOKENS_OF] = f"{metadata['namespace']}/{metadata['name']}"
     annotations[RENEW_AT] = rfc3339(renew_at)
     labels = {key: value for key, value in identity["labels"].items() if key.startswith("kloster.dev/")}

@@ -21,6 +21,8 @@ class World:
     lookup        (resource, namespace, name) → virtual object
     virtual_list  (resource, namespace) → virtual objects
     host_lookup   (resource, name) → object in the cluster's host namespace
+    referrers     (kind, namespace, name) → living virtual pods that refer to it
+    crossing      plurals that are synced
     now           seconds since the epoch
     settings      cluster settings (domain, service CIDR, ...)
     """
@@ -32,6 +34,8 @@ class World:
     now: float = 0.0
     policy: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    referrers: Callable[[str, str, str], Sequence[tuple[str, str]]] = lambda *_: ()
+    crossing: frozenset[str] = frozenset()
 
 
 class Refused(Exception):
@@ -54,9 +58,13 @@ class Translator:
     decide       the whole decision for one object
     related      virtual resources whose changes concern objects of this kind:
                  resource → (change, world) → keys (namespace, name)
+    on_host      host resources of the cluster, likewise
+    by_reference objects cross while pods refer to them
     """
 
     resource: Resource
     kind: str
     decide: Decide
     related: Mapping[Resource, Related] = field(default_factory=dict)
+    on_host: Mapping[Resource, Related] = field(default_factory=dict)
+    by_reference: bool = False

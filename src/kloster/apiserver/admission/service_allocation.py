@@ -45,8 +45,42 @@ def released(attempt: Attempt) -> Sequence[Operation]:
     return [
         Remove(Key(_ADDRESSES, "", address))
         for address in _addresses(old.get("spec") or {})
-        if attempt.view.get(Key(_ADDRESSES, "", address)) is not None
+        if _belongs(attempt, address)
     ]
+
+
+def _belongs(attempt: Attempt, address: str) -> bool:
+    """Whether the IPAddress is this Service's. While addresses are assigned, two may have had the same for a moment."""
+    found = attempt.read(_ADDRESSES, "", address)
+    parent = ((found or {}).get("spec") or {}).get("parentRef") or {}
+    return (parent.get("namespace"), parent.get("name")) == (attempt.namespace, attempt.name)
+
+
+# --- assignment from outside ---------------------------------------------------------------------------------------
+
+_ASSIGNED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")
+
+
+def assigned(attempt: Attempt) -> Object:
+    """The object that an update is compared with: the old one, as if it had the addresses that are being assigned.
+
+    The services of a virtual cluster have the addresses that the host gave them, so whoever carries them over
+    (`User.assigns`) changes what nobody else may.
+    """
+    old = attempt.old or {}
+    if not _assigns(attempt):
+        return old
+    new, spec = attempt.item.get("spec") or {}, dict(old.get("spec") or {})
+    for field in _ASSIGNED:
+        if field in new:
+            spec[field] = new[field]
+        else:
+            spec.pop(field, None)
+    return {**old, "spec": spec}
+
+
+def _assigns(attempt: Attempt) -> bool:
+    return attempt.user.assigns and attempt.served.id == _SERVICES and not attempt.subresource
 
 
 # --- IP families --------------------------------------------------------------------------------------------------
@@ -59,6 +93,8 @@ def _network(attempt: Attempt) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 def _set_families(attempt: Attempt) -> None:
     spec = attempt.item["spec"]
     if not needs_cluster_ip(spec):
+        return
+    if _assigns(attempt) and spec.get("ipFamilies"):
         return
     own = f"IPv{_network(attempt).version}"
     headless = spec.get("clusterIP") == HEADLESS
@@ -104,6 +140,9 @@ def _allocate_address(attempt: Attempt, spec: Object) -> None:
         return
     asked = spec.get("clusterIP")
     if asked and asked in _addresses((attempt.old or {}).get("spec") or {}):
+        return
+    if asked and _assigns(attempt):
+        spec["clusterIPs"] = spec.get("clusterIPs") or [asked]
         return
     taken = _taken_addresses(attempt)
     address = _check_address(attempt, asked, taken) if asked else _free_address(attempt, taken)
@@ -159,7 +198,8 @@ def _address_changes(attempt: Attempt) -> Iterator[Operation]:
     before = set(_addresses((attempt.old or {}).get("spec") or {}))
     after = set(_addresses(attempt.item["spec"]))
     for address in sorted(before - after):
-        yield Remove(Key(_ADDRESSES, "", address))
+        if _belongs(attempt, address):
+            yield Remove(Key(_ADDRESSES, "", address))
     for address in sorted(after - before):
         item = objects.ip_address(address, attempt.namespace, attempt.name)
         made = objects.prepared(served, item, cluster.random.uid(), cluster.clock.now())
@@ -218,9 +258,9 @@ def _check_port(
     first, last = attempt.cluster.settings.node_ports
     protocol = port.get("protocol", "TCP")
     text = ""
-    if asked not in mine and not first <= asked <= last:
+    if asked not in mine and not first <= asked <= last and not attempt.user.assigns:
         text = f"provided port is not in the valid range. The range of valid ports is {first}-{last}"
-    elif asked in taken or protocol in given.get(asked, ()):
+    elif (asked in taken and not attempt.user.assigns) or protocol in given.get(asked, ()):
         text = "provided port is already allocated"
     if text:
         raise _invalid(attempt, [invalid_value(path, asked, text)])

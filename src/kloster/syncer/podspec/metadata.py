@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object
+from kloster.syncer import texts
 from kloster.syncer.names import (
     ANNOTATIONS,
     CLUSTER,
@@ -17,6 +17,21 @@ from kloster.syncer.names import (
     Tenancy,
 )
 
+BUILT_IN_CONDITIONS = frozenset(
+    {
+        "AllContainersRestarting",
+        "ContainersReady",
+        "DisruptionTarget",
+        "Initialized",
+        "PodReadyToStartContainers",
+        "PodResizeInProgress",
+        "PodResizePending",
+        "PodScheduled",
+        "Ready",
+    }
+)
+CONDITION_FIELDS = ("type", "status", "lastProbeTime", "lastTransitionTime", "reason", "message")
+NOT_SHOWN = ("nominatedNodeName", "observedGeneration")
 IMAGES = "kloster.dev/images"
 REFUSED = "SyncRefused"
 # Annotations that tell simulated nodes how a pod behaves; harmless elsewhere.
@@ -32,12 +47,17 @@ def pod(tenancy: Tenancy, virtual: Object) -> Object:
     annotations[LABELS] = _downward_text(metadata.get("labels") or {})
     annotations[ANNOTATIONS] = _downward_text(metadata.get("annotations") or {})
     annotations[IMAGES] = json.dumps(
-        {one["name"]: one.get("image", "") for one in virtual["spec"]["containers"]}, separators=(",", ":")
+        {one["name"]: one.get("image", "") for one in all_containers(virtual)}, separators=(",", ":")
     )
     for name in PASSED:
         if name in (metadata.get("annotations") or {}):
             annotations[name] = metadata["annotations"][name]
     return identity
+
+
+def all_containers(pod: Object) -> list[Object]:
+    """Containers and init containers: their names are different from each other."""
+    return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
 
 
 def _downward_text(values: dict[str, str]) -> str:
@@ -47,7 +67,7 @@ def _downward_text(values: dict[str, str]) -> str:
 
 def ours(key: str) -> bool:
     """Whether a label or annotation key on the host is one that only we write."""
-    return key.startswith(TENANT_LABEL_PREFIX) or key in (CLUSTER, NAMESPACE, LABELS, ANNOTATIONS, IMAGES)
+    return key.startswith(TENANT_LABEL_PREFIX) or key in (CLUSTER, NAMESPACE, LABELS, ANNOTATIONS, IMAGES, *PASSED)
 
 
 def synced_images(host: Object) -> dict[str, str]:
@@ -62,49 +82,54 @@ def synced_images(host: Object) -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def status(virtual: Object, host: Object) -> Object:
+def gates(virtual: Object) -> frozenset[str]:
+    """The types of the conditions that the tenant's own controllers set: readiness gates, unless they are called like
+    a condition of the kubelet's or the scheduler's."""
+    listed = virtual["spec"].get("readinessGates") or ()
+    return frozenset(one["conditionType"] for one in listed) - BUILT_IN_CONDITIONS
+
+
+def status(tenancy: Tenancy, virtual: Object, host: Object) -> Object:
     """The virtual pod's status: the host's, with conditions that the tenant's own controllers set kept."""
     found: Object = dict(host.get("status", {}))
-    found.pop("nominatedNodeName", None)
-    found.pop("observedGeneration", None)
-    gates = {one["conditionType"] for one in virtual["spec"].get("readinessGates") or ()}
-    conditions = [_condition(one) for one in found.get("conditions") or () if one["type"] not in gates]
+    for name in NOT_SHOWN:
+        found.pop(name, None)
+    old = virtual.get("status", {})
+    if "qosClass" in old:
+        found["qosClass"] = old["qosClass"]  # follows from the spec and never changes
+    own = gates(virtual)
+    conditions = [_condition(one) for one in found.get("conditions") or () if one["type"] not in own]
     present = {one["type"] for one in conditions}
-    kept = [
-        one
-        for one in virtual.get("status", {}).get("conditions") or ()
-        if one["type"] not in present and one.get("reason") != REFUSED
-    ]
+    kept = [one for one in old.get("conditions") or () if one["type"] not in present and one.get("reason") != REFUSED]
     if conditions or kept:
         found["conditions"] = conditions + kept
-    cleaned: Object = _without_host_names(found, virtual, host)
+    cleaned: Object = texts.clean_all(found, texts.names(tenancy, virtual, host))
     return cleaned
+
+
+def gate_conditions(virtual: Object, host: Object) -> list[Object]:
+    """A strategic merge patch of the host pod's conditions that carries the readiness gates down; empty if all is
+    well."""
+    own = gates(virtual)
+    if not own:
+        return []
+    wanted = _by_type(virtual, own)
+    live = _by_type(host, own)
+    changed = [one for type, one in wanted.items() if live.get(type) != one]
+    return changed + [{"type": type, "$patch": "delete"} for type in live if type not in wanted]
+
+
+def _by_type(pod: Object, types: frozenset[str]) -> dict[str, Object]:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return {
+        one["type"]: {field: one[field] for field in CONDITION_FIELDS if one.get(field) is not None}
+        for one in conditions
+        if one["type"] in types
+    }
 
 
 def _condition(condition: Object) -> Object:
     return {key: value for key, value in condition.items() if key != "observedGeneration"}
-
-
-def _without_host_names(value: Any, virtual: Object, host: Object) -> Any:
-    """Texts name the virtual pod where they named the host pod."""
-    replacements = (
-        (host["metadata"]["name"], virtual["metadata"]["name"]),
-        (host["metadata"]["namespace"], virtual["metadata"]["namespace"]),
-        (host["metadata"]["uid"], virtual["metadata"]["uid"]),
-    )
-
-    def clean(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {key: clean(inner) if key != "containerID" else inner for key, inner in part.items()}
-        if isinstance(part, list):
-            return [clean(inner) for inner in part]
-        if isinstance(part, str):
-            for old, new in replacements:
-                if old in part:
-                    part = part.replace(old, new)
-        return part
-
-    return clean(value)
 
 
 def refusal(virtual: Object, message: str, now: float) -> Object | None:

@@ -49,9 +49,21 @@ def translate(world: World, virtual: Object) -> Object:
         ]
     if spec.get("affinity"):
         host["affinity"] = _affinity(world, virtual, spec["affinity"])
+    if spec.get("nodeName"):
+        host["affinity"] = _on_node(host.get("affinity") or {}, spec["nodeName"])
     if spec.get("topologySpreadConstraints"):
         host["topologySpreadConstraints"] = [_spread(world, virtual, one) for one in spec["topologySpreadConstraints"]]
     return host
+
+
+def _on_node(affinity: Object, node: str) -> Object:
+    """A tenant's choice of a node is a wish to the host's scheduler: it must not get around taints and capacity."""
+    field = "requiredDuringSchedulingIgnoredDuringExecution"
+    on_nodes = affinity.get("nodeAffinity") or {}
+    terms = (on_nodes.get(field) or {}).get("nodeSelectorTerms") or [{}]
+    this = {"key": "metadata.name", "operator": "In", "values": [node]}
+    confined = [{**term, "matchFields": [*(term.get("matchFields") or ()), this]} for term in terms]
+    return {**affinity, "nodeAffinity": {**on_nodes, field: {"nodeSelectorTerms": confined}}}
 
 
 def _spread(world: World, virtual: Object, constraint: Object) -> Object:

@@ -13,7 +13,7 @@ UNCHANGED = ("emptyDir", "hostPath", "nfs", "image", "gitRepo")
 def token_secret_name(world: World, virtual: Object) -> str:
     """The host Secret that holds a pod's service-account tokens."""
     metadata = virtual["metadata"]
-    return world.tenancy.name(f"{metadata['name']}-token-{metadata['uid'][:8]}", metadata["namespace"])
+    return world.tenancy.token_name(metadata["name"], metadata["namespace"], metadata["uid"])
 
 
 def translate(world: World, virtual: Object) -> list[Object]:

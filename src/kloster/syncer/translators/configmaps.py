@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from kloster.apimachinery import Object
-from kloster.client.api import Change
-from kloster.client.resources import CONFIG_MAPS, PODS
-from kloster.syncer import owned, references
+from kloster.client.resources import CONFIG_MAPS
+from kloster.syncer import owned
 from kloster.syncer.actions import Action
 from kloster.syncer.translator import Translator, World
 
@@ -15,7 +14,7 @@ from kloster.syncer.translator import Translator, World
 def desired(world: World, virtual: Object) -> Object | None:
     """The host ConfigMap, None while no pod refers to it."""
     metadata = virtual["metadata"]
-    if not references.refers(world.virtual_list(PODS, metadata["namespace"]), "ConfigMap", metadata["name"]):
+    if not world.referrers("ConfigMap", metadata["namespace"], metadata["name"]):
         return None
     return {
         "apiVersion": "v1",
@@ -31,8 +30,4 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     return owned.reconcile(virtual, host, wanted, whole=("data", "binaryData"))
 
 
-def _of_pod(change: Change, _: World) -> Iterable[tuple[str, str]]:
-    return references.changed(change, "ConfigMap")
-
-
-TRANSLATOR = Translator(CONFIG_MAPS, "ConfigMap", decide, {PODS: _of_pod})
+TRANSLATOR = Translator(CONFIG_MAPS, "ConfigMap", decide, by_reference=True)

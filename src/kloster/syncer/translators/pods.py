@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kloster.apimachinery import Object
-from kloster.client.resources import PODS
+from kloster.client.api import Change
+from kloster.client.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
+from kloster.syncer import references
 from kloster.syncer.actions import (
     Action,
     BindVirtual,
@@ -26,11 +28,11 @@ from kloster.syncer.actions import (
     PatchVirtual,
     Report,
 )
-from kloster.syncer.names import UID
+from kloster.syncer.names import TOKENS_OF, UID, virtual_key
 from kloster.syncer.podspec import containers, isolation, metadata, scheduling, volumes
-from kloster.syncer.translator import Refused, Translator, World
+from kloster.syncer.translator import Refused, Related, Translator, World
 
-ENDED = ("Succeeded", "Failed")
+NEEDED = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS, "PersistentVolumeClaim": PERSISTENT_VOLUME_CLAIMS}
 
 
 def desired(world: World, virtual: Object) -> Object:
@@ -60,7 +62,7 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     if host is not None and host["metadata"]["annotations"].get(UID) != virtual["metadata"]["uid"]:
         return [] if _leaving(host) else [_delete(host, None)]
     if _leaving(virtual):
-        return _end(virtual, host)
+        return _end(world, virtual, host)
     if host is None:
         return _begin(world, virtual)
     return _keep(world, virtual, host)
@@ -76,21 +78,49 @@ def _delete(host: Object, grace: int | None) -> DeleteHost:
 
 def _begin(world: World, virtual: Object) -> list[Action]:
     """There is no host pod: make it, or accept that it is gone."""
-    status = virtual.get("status", {})
-    if status.get("phase") in ENDED:
+    if references.ended(virtual):
         return []
-    if virtual["spec"].get("nodeName"):
+    if virtual["spec"].get("nodeName") and _was_scheduled(virtual):
         # It was on the host and is not any more: evicted, or its node was lost.
+        name = world.tenancy.name(virtual["metadata"]["name"], virtual["metadata"]["namespace"])
         return [
             Report("Warning", "HostPodGone", "The pod no longer exists on the host cluster; deleting it"),
-            DeleteVirtual(virtual["metadata"]["uid"], 0),
+            DeleteVirtual(virtual["metadata"]["uid"], 0, unless=name),
         ]
     if virtual["spec"].get("schedulingGates"):
         return []
     try:
-        return [CreateHost(desired(world, virtual))]
+        wanted = desired(world, virtual)
     except Refused as refusal:
         return _refuse(virtual, str(refusal), world.now)
+    return [] if _awaits(world, virtual) else [CreateHost(wanted)]
+
+
+def _was_scheduled(virtual: Object) -> bool:
+    """Whether the node was told by the host. A tenant may also create a pod with a node of its choice."""
+    conditions = (virtual.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "PodScheduled" and one["status"] == "True" for one in conditions)
+
+
+def _awaits(world: World, virtual: Object) -> bool:
+    """Whether something that the pod needs is still on its way to the host.
+
+    The node would find it missing and try again only after seconds. What the tenant does not have does not hold the
+    pod back: then it waits on the node, with events that say for what.
+    """
+    metadata = virtual["metadata"]
+    namespace = metadata["namespace"]
+    if "pods" in world.crossing and volumes.projected_tokens(virtual):
+        token = world.tenancy.token_name(metadata["name"], namespace, metadata["uid"])
+        if world.host_lookup(SECRETS, token) is None:
+            return True
+    for kind, name in references.of_pod(virtual):
+        resource = NEEDED[kind]
+        if resource.plural not in world.crossing or world.lookup(resource, namespace, name) is None:
+            continue
+        if world.host_lookup(resource, world.tenancy.name(name, namespace)) is None:
+            return True
+    return False
 
 
 def _refuse(virtual: Object, message: str, now: float) -> list[Action]:
@@ -105,15 +135,18 @@ def _refuse(virtual: Object, message: str, now: float) -> list[Action]:
     ]
 
 
-def _end(virtual: Object, host: Object | None) -> list[Action]:
+def _end(world: World, virtual: Object, host: Object | None) -> list[Action]:
     """The tenant deleted the pod."""
-    if host is None:
-        return [DeleteVirtual(virtual["metadata"]["uid"], 0)]
     grace = virtual["metadata"].get("deletionGracePeriodSeconds")
+    if host is None:
+        if not grace and grace is not None:
+            return []  # it waits for finalizers only
+        name = world.tenancy.name(virtual["metadata"]["name"], virtual["metadata"]["namespace"])
+        return [DeleteVirtual(virtual["metadata"]["uid"], 0, unless=name)]
     if not _leaving(host):
-        return [*_status(virtual, host), _delete(host, grace)]
+        return [*_status(world, virtual, host), _delete(host, grace)]
     shorter = grace is not None and grace < (host["metadata"].get("deletionGracePeriodSeconds") or 0)
-    return [*_status(virtual, host), *([_delete(host, grace)] if shorter else [])]
+    return [*_status(world, virtual, host), *([_delete(host, grace)] if shorter else [])]
 
 
 def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
@@ -123,27 +156,19 @@ def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
         actions.append(DeleteVirtual(virtual["metadata"]["uid"], host["metadata"].get("deletionGracePeriodSeconds")))
     else:
         actions += _changes(world, virtual, host)
+        conditions = metadata.gate_conditions(virtual, host)
+        if conditions:
+            patch = {"status": {"conditions": conditions}}
+            actions.append(PatchHost(host["metadata"]["name"], host["metadata"]["uid"], patch, "strategic", "status"))
     node = host["spec"].get("nodeName")
     if node and not virtual["spec"].get("nodeName"):
         actions.append(BindVirtual(node))
-    return actions + _status(virtual, host)
+    return actions + _status(world, virtual, host)
 
 
 def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
     """The narrow patch of what may change in a running pod."""
-    spec: Object = {}
-    wanted = {one["name"]: one.get("image") for one in virtual["spec"]["containers"]}
-    origin = metadata.synced_images(host)
-    images = [
-        {"name": one["name"], "image": wanted[one["name"]]}
-        for one in host["spec"]["containers"]
-        if one["name"] in wanted and wanted[one["name"]] != origin.get(one["name"], one.get("image"))
-    ]
-    if images:
-        spec["containers"] = images
-    deadline = virtual["spec"].get("activeDeadlineSeconds")
-    if deadline is not None and deadline != host["spec"].get("activeDeadlineSeconds"):
-        spec["activeDeadlineSeconds"] = deadline
+    spec = _spec_changes(virtual, host)
     head = metadata.pod(world.tenancy, virtual)
     live = host["metadata"]
     changed = {
@@ -159,6 +184,29 @@ def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
     return [PatchHost(live["name"], live["uid"], patch, "strategic")]
 
 
+def _spec_changes(virtual: Object, host: Object) -> Object:
+    """Images, deadline and further tolerations: all that a pod's spec may change by itself."""
+    spec: Object = {}
+    origin = metadata.synced_images(host)
+    for field in ("initContainers", "containers"):
+        wanted = {one["name"]: one.get("image") for one in virtual["spec"].get(field) or ()}
+        images = [
+            {"name": one["name"], "image": wanted[one["name"]]}
+            for one in host["spec"].get(field) or ()
+            if one["name"] in wanted and wanted[one["name"]] != origin.get(one["name"], one.get("image"))
+        ]
+        if images:
+            spec[field] = images
+    deadline = virtual["spec"].get("activeDeadlineSeconds")
+    if deadline is not None and deadline != host["spec"].get("activeDeadlineSeconds"):
+        spec["activeDeadlineSeconds"] = deadline
+    tolerations = host["spec"].get("tolerations") or []
+    more = [one for one in virtual["spec"].get("tolerations") or () if one not in tolerations]
+    if more:
+        spec["tolerations"] = [*tolerations, *more]
+    return spec
+
+
 def _map_patch(live: dict[str, str], wanted: dict[str, str], field: str) -> Object:
     """Set what is ours, remove what was ours; leave the host's own keys."""
     patch: Object = {key: value for key, value in wanted.items() if live.get(key) != value}
@@ -166,12 +214,28 @@ def _map_patch(live: dict[str, str], wanted: dict[str, str], field: str) -> Obje
     return patch
 
 
-def _status(virtual: Object, host: Object) -> list[Action]:
-    wanted = metadata.status(virtual, host)
+def _status(world: World, virtual: Object, host: Object) -> list[Action]:
+    wanted = metadata.status(world.tenancy, virtual, host)
     old = virtual.get("status", {})
     patch: Object = {key: value for key, value in wanted.items() if old.get(key) != value}
     patch.update({key: None for key in old if key not in wanted})
     return [PatchVirtual({"status": patch}, "merge", "status")] if patch else []
 
 
-TRANSLATOR = Translator(PODS, "Pod", decide)
+def _needed(kind: str) -> Related:
+    """Something has arrived on the host: the pods that may have waited for it."""
+
+    def of_host(change: Change, world: World) -> Sequence[tuple[str, str]]:
+        if change.old is not None or change.new is None:
+            return ()
+        token = (change.new["metadata"].get("annotations") or {}).get(TOKENS_OF)
+        if token:
+            namespace, _, name = token.partition("/")
+            return [(namespace, name)]
+        found = virtual_key(change.new)
+        return () if found is None else world.referrers(kind, *found)
+
+    return of_host
+
+
+TRANSLATOR = Translator(PODS, "Pod", decide, on_host={resource: _needed(kind) for kind, resource in NEEDED.items()})

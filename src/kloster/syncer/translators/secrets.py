@@ -5,12 +5,11 @@ Service-account token Secrets cross as Opaque: on the host their type would bind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from kloster.apimachinery import Object
-from kloster.client.api import Change
-from kloster.client.resources import PODS, SECRETS
-from kloster.syncer import owned, references
+from kloster.client.resources import SECRETS
+from kloster.syncer import owned
 from kloster.syncer.actions import Action
 from kloster.syncer.translator import Translator, World
 
@@ -20,7 +19,7 @@ TOKEN_TYPE = "kubernetes.io/service-account-token"
 def desired(world: World, virtual: Object) -> Object | None:
     """The host Secret, None while no pod refers to it."""
     metadata = virtual["metadata"]
-    if not references.refers(world.virtual_list(PODS, metadata["namespace"]), "Secret", metadata["name"]):
+    if not world.referrers("Secret", metadata["namespace"], metadata["name"]):
         return None
     kind = virtual.get("type", "Opaque")
     return {
@@ -37,8 +36,4 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     return owned.reconcile(virtual, host, wanted, whole=("data",))
 
 
-def _of_pod(change: Change, _: World) -> Iterable[tuple[str, str]]:
-    return references.changed(change, "Secret")
-
-
-TRANSLATOR = Translator(SECRETS, "Secret", decide, {PODS: _of_pod})
+TRANSLATOR = Translator(SECRETS, "Secret", decide, by_reference=True)

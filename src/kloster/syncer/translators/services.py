@@ -28,6 +28,7 @@ COPIED = (
     "allocateLoadBalancerNodePorts",
     "trafficDistribution",
 )
+REMOVABLE = ("selector", "externalName", "sessionAffinityConfig", "loadBalancerSourceRanges", "trafficDistribution")
 PORT_FIELDS = ("name", "protocol", "appProtocol", "port", "targetPort")
 FROM_HOST = ("clusterIP", "clusterIPs", "ipFamilies", "healthCheckNodePort")
 
@@ -57,6 +58,8 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     if virtual is not None and _is_api_server(virtual):
         virtual = None
     wanted = None if virtual is None else desired(world, virtual)
+    if wanted is not None and host is not None:
+        wanted["spec"] = {**dict.fromkeys(REMOVABLE), **wanted["spec"]}
     actions = owned.reconcile(virtual, host, wanted)
     if virtual is None or host is None or actions or virtual["metadata"].get("deletionTimestamp"):
         return actions
