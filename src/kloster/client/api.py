@@ -86,7 +86,7 @@ class Source(Protocol):
     def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]: ...
 
     def owned_by(self, resource: Resource, namespace: str, uid: str) -> Sequence[Object]:
-        """Objects that have an ownerReference to `uid`."""
+        """Objects that have an ownerReference to `uid`; with an empty `uid`, those that no owner controls."""
         ...
 
     def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:

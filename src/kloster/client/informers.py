@@ -29,6 +29,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change, Resource
 from kloster.client.client import Client
 from kloster.client.errors import ClientError
+from kloster.client.sources import Name, OwnerIndex, name_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,6 @@ _RETRY = Backoff(first=0.2, limit=30.0)
 _HEALTHY = 5.0  # a watch that lived this many seconds was no failure
 _WATCH_SECONDS = (240, 300)  # drawn at random, so that not all watches end together
 
-_Name = tuple[str, str]
 Handler = Callable[[Change], None]
 
 
@@ -45,9 +45,9 @@ class ObjectCache:
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
-        self.items: dict[_Name, Object] = {}
+        self.items: dict[Name, Object] = {}
         self.handlers: list[Handler] = []
-        self._owned: dict[str, set[_Name]] = {}
+        self._owners = OwnerIndex()
 
     def put(self, item: Object) -> None:
         name = name_of(item)
@@ -55,35 +55,26 @@ class ObjectCache:
         if old is not None:
             if old["metadata"].get("resourceVersion") == item["metadata"].get("resourceVersion"):
                 return
-            self._unindex(name, old)
+            self._owners.remove(old)
         self.items[name] = item
-        for reference in item["metadata"].get("ownerReferences") or ():
-            self._owned.setdefault(reference["uid"], set()).add(name)
+        self._owners.add(item)
         self._tell(Change(self.resource, old, item))
 
-    def drop(self, name: _Name, last: Object | None = None) -> None:
+    def drop(self, name: Name, last: Object | None = None) -> None:
         """Forget an object; `last` is its final state where the server told it."""
         old = self.forget(name)
         if old is not None:
             self._tell(Change(self.resource, last or old, None))
 
-    def forget(self, name: _Name) -> Object | None:
+    def forget(self, name: Name) -> Object | None:
         """Drop an object without telling anybody."""
         old = self.items.pop(name, None)
         if old is not None:
-            self._unindex(name, old)
+            self._owners.remove(old)
         return old
 
     def owned_by(self, namespace: str, uid: str) -> list[Object]:
-        return [self.items[name] for name in sorted(self._owned.get(uid, ())) if namespace in ("", name[0])]
-
-    def _unindex(self, name: _Name, item: Object) -> None:
-        for reference in item["metadata"].get("ownerReferences") or ():
-            names = self._owned.get(reference["uid"])
-            if names is not None:
-                names.discard(name)
-                if not names:
-                    del self._owned[reference["uid"]]
+        return [self.items[name] for name in self._owners.names(namespace, uid)]
 
     def _tell(self, change: Change) -> None:
         for handler in tuple(self.handlers):
@@ -114,7 +105,7 @@ class Informer:
         self._labels = label_selector
         self._fields = field_selector
         self._version = ""  # where the watch continues; empty: list first
-        self._names: set[_Name] = set()  # what this informer has put into the cache
+        self._names: set[Name] = set()  # what this informer has put into the cache
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
@@ -276,8 +267,3 @@ class InformerSource:
             return self._caches[resource]
         except KeyError:
             raise LookupError(f"{resource.id} is not followed") from None
-
-
-def name_of(item: Object) -> _Name:
-    metadata = item["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]

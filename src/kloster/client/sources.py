@@ -6,17 +6,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from kloster.apimachinery import Object
 from kloster.client.api import Change, Resource
 from kloster.client.inprocess import ObjectView
 
+Name = tuple[str, str]
 
-def is_owned_by(item: Object, uid: str) -> bool:
-    """Whether one of the object's ownerReferences names `uid`."""
-    references = item["metadata"].get("ownerReferences")
-    return bool(references) and any(reference["uid"] == uid for reference in references)
+
+def name_of(item: Object) -> Name:
+    """(namespace, name)."""
+    metadata = item["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+class OwnerIndex:
+    """Which objects of a resource belong to whom: their names by owner UID, and those that no owner controls."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[Name, None]] = {}
+
+    def add(self, item: Object) -> None:
+        name = name_of(item)
+        for key in _owners(item):
+            self._names.setdefault(key, {})[name] = None
+
+    def remove(self, item: Object) -> None:
+        name = name_of(item)
+        for key in _owners(item):
+            names = self._names.get(key)
+            if names is not None:
+                names.pop(name, None)
+                if not names:
+                    del self._names[key]
+
+    def names(self, namespace: str, uid: str) -> list[Name]:
+        """Sorted. Without a namespace those of all."""
+        if uid or namespace:
+            found = list(self._names.get(uid or _uncontrolled(namespace), ()))
+        else:
+            found = [name for key, names in self._names.items() if key.startswith("/") for name in names]
+        return sorted(name for name in found if namespace in ("", name[0]))
+
+
+def _uncontrolled(namespace: str) -> str:
+    return f"/{namespace}"
+
+
+def _owners(item: Object) -> Iterable[str]:
+    """The keys under which an object is found; no UID begins with a slash."""
+    metadata = item["metadata"]
+    references = metadata.get("ownerReferences") or ()
+    for reference in references:
+        yield reference["uid"]
+    if not any(reference.get("controller") for reference in references):
+        yield _uncontrolled(metadata.get("namespace", ""))
 
 
 class LiveSource:
@@ -24,10 +69,12 @@ class LiveSource:
 
     `subscribe` also takes `resources.EVERYTHING`: changes of every resource, whose `Change.resource` then is
     EVERYTHING as well and whose objects say by apiVersion and kind what they are.
+    An index by owner is kept for each resource that `owned_by` was asked for, until `close`.
     """
 
     def __init__(self, view: ObjectView) -> None:
         self._view = view
+        self._indexes: dict[str, tuple[OwnerIndex, Callable[[], None]]] = {}
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         return self._view.get(resource.id, namespace, name)
@@ -36,7 +83,9 @@ class LiveSource:
         return self._view.list(_id(resource), namespace)
 
     def owned_by(self, resource: Resource, namespace: str, uid: str) -> Sequence[Object]:
-        return [item for item in self._view.list(resource.id, namespace) if is_owned_by(item, uid)]
+        names = self._index(resource).names(namespace, uid)
+        found = (self._view.get(resource.id, *name) for name in names)
+        return [item for item in found if item is not None]
 
     def subscribe(self, resource: Resource, handler: Callable[[Change], None]) -> Callable[[], None]:
         def changed(old: Object | None, new: Object | None) -> None:
@@ -46,6 +95,29 @@ class LiveSource:
         for item in self._view.list(_id(resource)):
             handler(Change(resource, None, item))
         return cancel
+
+    def close(self) -> None:
+        """Drop the indexes. The source remains usable and would build them anew."""
+        for _, cancel in self._indexes.values():
+            cancel()
+        self._indexes.clear()
+
+    def _index(self, resource: Resource) -> OwnerIndex:
+        known = self._indexes.get(resource.id)
+        if known is not None:
+            return known[0]
+        index = OwnerIndex()
+
+        def changed(old: Object | None, new: Object | None) -> None:
+            if old is not None:
+                index.remove(old)
+            if new is not None:
+                index.add(new)
+
+        self._indexes[resource.id] = index, self._view.subscribe(resource.id, changed)
+        for item in self._view.list(resource.id):
+            index.add(item)
+        return index
 
 
 def _id(resource: Resource) -> str:

@@ -23,6 +23,7 @@ _QUARANTINE = 40.0
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _ALL = Key("", "all")
 _MISSING = "missing"
+_ENDED = "ended"
 
 
 def surplus(ended: Sequence[Object], threshold: int) -> list[Object]:
@@ -123,18 +124,25 @@ def _failed(pod: Object, message: str | None, now: float) -> Object:
     return status
 
 
-def _matters(change: Change) -> bool:
-    """A pod that ended, is being deleted without a node, or was bound; not each of its status updates."""
-    if change.new is None:
-        return False
-    if change.old is None:
-        return True
+def _of_pod(context: Context, change: Change) -> Iterable[Key]:
+    """Only what there may be something to do about: all pods are looked through then."""
     old, new = change.old, change.new
-    return (
-        pods.is_terminal(old) != pods.is_terminal(new)
-        or pods.is_deleting(old) != pods.is_deleting(new)
-        or _node_name(old) != _node_name(new)
-    )
+    memory = context.memory
+    memory[_ENDED] = memory.get(_ENDED, 0) + _counts(new) - _counts(old)
+    threshold = int(context.settings.get("terminated_pod_gc_threshold", THRESHOLD))
+    if _counts(new) > _counts(old) and memory[_ENDED] > threshold > 0:
+        return (_ALL,)
+    if new is None:
+        return ()
+    name = _node_name(new)
+    if pods.is_deleting(new) and (not name or _is_out_of_service(context, new)):
+        return (_ALL,)
+    is_new_there = name and (old is None or _node_name(old) != name)
+    return (_ALL,) if is_new_there and context.source.get(NODES, "", name) is None else ()
+
+
+def _counts(pod: Object | None) -> bool:
+    return pod is not None and pods.is_terminal(pod) and not pods.is_deleting(pod)
 
 
 def _all(_: Change) -> Iterable[Key]:
@@ -147,6 +155,6 @@ def _node_lost(change: Change) -> bool:
 
 CONTROLLER = Controller(
     "pod-garbage-collector-controller",
-    (Watch(PODS, keys=_all, relevant=_matters), Watch(NODES, keys=_all, relevant=_node_lost)),
+    (Watch(PODS, lookup=_of_pod), Watch(NODES, keys=_all, relevant=_node_lost)),
     reconcile,
 )

@@ -76,7 +76,12 @@ async def claim(
 ) -> list[Object]:
     """Everything of `resource` in the owner's namespace that belongs to it, after adopting and releasing."""
     namespace = owner["metadata"]["namespace"]
-    claims = sort_claims(owner, selector, context.source.list(resource, namespace))
+    source = context.source
+    candidates = [
+        *source.owned_by(resource, namespace, owner["metadata"]["uid"]),
+        *source.owned_by(resource, namespace, ""),
+    ]
+    claims = sort_claims(owner, selector, {item["metadata"]["uid"]: item for item in candidates}.values())
     for item in claims.release:
         await _release(context, resource, owner, item)
     if claims.adopt:

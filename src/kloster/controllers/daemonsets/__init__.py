@@ -120,11 +120,18 @@ def _forget(context: Context, key: Key) -> None:
 
 def _of_node(context: Context, change: Change) -> Iterable[Key]:
     """A node appeared, went, or changed what matters to placement: every DaemonSet that sees it differently."""
+    if change.old is not None and change.new is not None and _placement(change.old) == _placement(change.new):
+        return
     for daemon_set in context.source.list(DAEMON_SETS):
         before = plan.fits(daemon_set, change.old) if change.old is not None else None
         after = plan.fits(daemon_set, change.new) if change.new is not None else None
         if before != after:
             yield Key(daemon_set["metadata"]["namespace"], daemon_set["metadata"]["name"])
+
+
+def _placement(node: Object) -> tuple[object, ...]:
+    """All of a node that DaemonSets look at; heartbeats change none of it."""
+    return node["metadata"].get("labels"), node["spec"].get("taints")
 
 
 CONTROLLER = Controller(
