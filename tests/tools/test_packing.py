@@ -87,8 +87,8 @@ def test_types(lines: list[str]) -> None:
     assert json.loads(types["api/core/v1.Thing"]) == [
         {},
         [
-            ["kind", "e", "string", 1],
-            ["apiVersion", "e", "string", 2],
+            ["kind", "e", "string", 0],
+            ["apiVersion", "e", "string", 0],
             ["metadata", "e", f"{META}.ObjectMeta", 1],
             [
                 "ports",

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.reference import schemas, supplement
+from tools.reference import openapi, schemas, supplement
 
+from kloster.apimachinery.openapi.definitions import LEAVES
 from kloster.apimachinery.schema import build
 
 Types = dict[str, list[list[Any]]]
@@ -71,11 +72,13 @@ def reachable(types: Types, roots: Iterable[str]) -> list[str]:
 
 
 def type_lines(types: Types, names: Iterable[str], definitions: dict[str, Any]) -> Iterator[str]:
+    facts = openapi.facts()
     for name in names:
+        known = facts.get(name, {})
         definition = definitions.get(schemas.definition_name(name), {})
         fields = []
         for field, path in flatten(types, name):
-            extras = schemas.field_extras(definition, field[0])
+            extras = openapi.merged(schemas.field_extras(definition, field[0]), known.get(field[0], {}))
             if field[4]:
                 extras["n"] = field[4]
             number = field[3] if all(path) else 0  # the envelope says what TypeMeta says
@@ -84,6 +87,20 @@ def type_lines(types: Types, names: Iterable[str], definitions: dict[str, Any]) 
             described = [*field[:3], number]
             fields.append([*described, extras] if extras else described)
         yield f"{name}\t{dumps([schemas.struct_extras(definition), fields])}"
+
+
+def text_lines(names: Iterable[str], definitions: dict[str, Any]) -> Iterator[str]:
+    facts = openapi.facts()
+    for name in sorted({*names, *LEAVES}):
+        definition = definitions.get(schemas.definition_name(name))
+        if definition is not None:
+            text, fields = schemas.descriptions(definition)
+            for field, fact in facts.get(name, {}).items():
+                if not field:
+                    text = openapi.text(text, fact)
+                elif field in definition["properties"] and fact.keys() & {"t", "x"}:
+                    fields[field] = openapi.text(fields.get(field, ""), fact)
+            yield f"{name}\t{dumps([text, fields])}"
 
 
 def with_names(types: Types) -> Types:
@@ -141,9 +158,10 @@ def pack(minor: str, source: Path, target: Path) -> str:
         *kinds.values(),
         *(name for name in types if re.search(r"meta/v1\.|core/v1\.\w+Options$|/v1\.Conversion", name)),
     ]
-    names = reachable(types, roots)
-    structs = [name for name in names if name not in build.LEAVES and not _EITHER.search(name)]
     definitions = schemas.definitions(minor)
+    types |= supplement.info(definitions)
+    names = reachable(types, [*roots, supplement.INFO])
+    structs = [name for name in names if name not in build.LEAVES and not _EITHER.search(name)]
     facts = read("version.json")
     head = {
         "minor": minor,
@@ -158,10 +176,5 @@ def pack(minor: str, source: Path, target: Path) -> str:
     bootstrap = clean_bootstrap(read("bootstrap-objects.json"))
     lines = [dumps(head), dumps(discovery), dumps(bootstrap), *type_lines(types, structs, definitions)]
     size = write(target / f"{minor}.zz", lines)
-    texts = [
-        f"{name}\t{dumps(schemas.descriptions(definitions[schemas.definition_name(name)]))}"
-        for name in names
-        if schemas.definition_name(name) in definitions
-    ]
-    texts_size = write(target / f"{minor}.descriptions.zz", texts)
+    texts_size = write(target / f"{minor}.descriptions.zz", text_lines(names, definitions))
     return f"{minor}: {len(kinds)} kinds, {len(structs)} structs, {size} bytes; descriptions {texts_size} bytes"

@@ -1,4 +1,4 @@
-"""Types that the recorded ``types.json`` lacks: those of the aggregator (apiregistration.k8s.io).
+"""Types that the recorded ``types.json`` lacks: those of the aggregator (apiregistration.k8s.io), and of /version.
 
 Same form as there: [JSON name, flags, Go type, protobuf number]. Names, order and numbers are those of upstream's
 k8s.io/kube-aggregator/pkg/apis/apiregistration/v1.
@@ -51,3 +51,15 @@ KINDS = {
     "apiregistration.k8s.io/v1/APIService": f"{_HERE}.APIService",
     "apiregistration.k8s.io/v1/APIServiceList": f"{_HERE}.APIServiceList",
 }
+
+INFO = "apimachinery/pkg/version.Info"
+
+
+def info(definitions: dict[str, Any]) -> dict[str, list[list[Any]]]:
+    """What /version tells: texts, of which later minors have more."""
+    definition = definitions.get("io.k8s.apimachinery.pkg.version.Info")
+    if definition is None:
+        return {}
+    required = definition["required"]
+    names = [*required, *(name for name in definition["properties"] if name not in required)]
+    return {INFO: [[name, "" if name in required else "e", "string", 0, ""] for name in names]}
