@@ -15,7 +15,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.apiserver import bootstrap
 from kloster.apiserver.authorization.always import AlwaysAllow
 from kloster.apiserver.cluster import ServedCluster
-from kloster.client.api import Resource
+from kloster.client.api import Resource, Source
 from kloster.client.client import Client
 from kloster.client.inprocess import InProcessTransport
 from kloster.client.resources import EVENTS, NODES, PODS
@@ -56,11 +56,11 @@ class World:
         self.source = LiveSource(served.view)
         self.attachment: Attachment | None = None
 
-    def run(self, *patterns: str) -> None:
+    def run(self, *patterns: str, source: Source | None = None) -> None:
         """Start controllers, by the names of ``--controllers``."""
         recorder = EventRecorder(self.client, self.clock, self.dispatcher.spawn)
         settings = {"ca_bundle": "-----BEGIN CERTIFICATE-----"}
-        context = Context("test", self.client, self.source, recorder, self.clock, settings)
+        context = Context("test", self.client, source or self.source, recorder, self.clock, settings)
         self.attachment = self.dispatcher.attach(context, select(patterns))
 
     async def settle(self) -> None:

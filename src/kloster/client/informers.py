@@ -244,6 +244,8 @@ class InformerSource:
         return self._cache(resource).owned_by(namespace, uid)
 
     def subscribe(self, resource: Resource, handler: Handler) -> Callable[[], None]:
+        if not resource.plural:
+            raise ValueError("a remote cluster's resources are followed one by one")
         cache = self._caches.get(resource)
         if cache is None:
             self.follow(resource)

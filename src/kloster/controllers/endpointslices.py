@@ -17,7 +17,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change
 from kloster.client.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
-from kloster.runtime.api import Context, Controller, Key, Watch
+from kloster.runtime.api import Context, Controller, Key, Watch, only_read
 from kloster.workloads import backends, ownership, pods
 from kloster.workloads.podcontrol import namespace_is_terminating
 
@@ -255,7 +255,12 @@ def _of_slice(change: Change) -> Iterable[Key]:
 
 CONTROLLER = Controller(
     "endpointslice-controller",
-    (Watch(SERVICES), Watch(PODS, lookup=backends.services_of_pod), Watch(ENDPOINT_SLICES, keys=_of_slice)),
+    (
+        Watch(SERVICES),
+        Watch(PODS, lookup=backends.services_of_pod),
+        Watch(ENDPOINT_SLICES, keys=_of_slice),
+        Watch(NODES, relevant=only_read),
+    ),
     reconcile,
     component="endpoint-slice-controller",
 )

@@ -68,6 +68,11 @@ def same_object(change: Change) -> Iterable[Key]:
     return (Key(metadata.get("namespace", ""), metadata["name"]),)
 
 
+def only_read(_: Change) -> bool:
+    """`relevant` of a resource that a controller reads without being woken by it."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """Changes of `resource` become keys by `keys`. `relevant` drops changes that cannot matter.

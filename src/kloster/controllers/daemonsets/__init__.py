@@ -12,7 +12,7 @@ from kloster.aio.backoff import Backoff
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change
-from kloster.client.resources import DAEMON_SETS, NODES, PODS
+from kloster.client.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from kloster.controllers.daemonsets import plan
 from kloster.kinds import selector as selectors
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
@@ -139,6 +139,7 @@ CONTROLLER = Controller(
     (
         Watch(DAEMON_SETS),
         Watch(PODS, lookup=ownership.keys_of_claimants(DAEMON_SETS)),
+        Watch(CONTROLLER_REVISIONS, keys=ownership.keys_of_owner("DaemonSet")),
         Watch(NODES, lookup=_of_node),
     ),
     reconcile,

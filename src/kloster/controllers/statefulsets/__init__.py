@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
-from kloster.client.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
+from kloster.client.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from kloster.controllers.statefulsets import identity
 from kloster.controllers.statefulsets.plan import Plan, plan, status_of
-from kloster.runtime.api import Context, Controller, Key, Result, Watch
+from kloster.runtime.api import Context, Controller, Key, Result, Watch, only_read
 from kloster.workloads import ownership, podcontrol, pods, revisions, statuses
 
 _HASH_LABEL = "controller.kubernetes.io/hash"
@@ -155,6 +155,11 @@ async def _delete(context: Context, stateful_set: Object, pod: Object) -> None:
 
 CONTROLLER = Controller(
     "statefulset-controller",
-    (Watch(STATEFUL_SETS), Watch(PODS, lookup=ownership.keys_of_claimants(STATEFUL_SETS))),
+    (
+        Watch(STATEFUL_SETS),
+        Watch(PODS, lookup=ownership.keys_of_claimants(STATEFUL_SETS)),
+        Watch(CONTROLLER_REVISIONS, keys=ownership.keys_of_owner("StatefulSet")),
+        Watch(PERSISTENT_VOLUME_CLAIMS, relevant=only_read),
+    ),
     reconcile,
 )
