@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import time
 from collections.abc import Callable, Mapping
@@ -9,13 +10,16 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
 from kloster.apiserver import bootstrap
 from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
 from kloster.apiserver.authorization.always import AlwaysAllow
 from kloster.apiserver.cluster import ServedCluster, Settings, SystemRandom
 from kloster.apiserver.negotiation import PROTOBUF
-from kloster.apiserver.pki import TokenKey
+from kloster.apiserver.pki import TokenKey, new_key
 from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.client.transport import Request, Response, User
@@ -27,9 +31,20 @@ CODECS = {PROTOBUF: ProtobufCodec()}
 SETTINGS = Settings(service_cidr="10.0.0.0/24")
 
 
-async def make(minor: str = "1.34", authorizer: Authorizer | None = None, **more: Any) -> ServedCluster:
+def _certificate_request() -> str:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
+    made = x509.CertificateSigningRequestBuilder(name).sign(new_key(), hashes.SHA256())
+    return base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+CERTIFICATE_REQUEST = _certificate_request()
+
+
+async def make(
+    minor: str = "1.34", authorizer: Authorizer | None = None, store: MemoryStore | None = None, **more: Any
+) -> ServedCluster:
     """A cluster as the fleet makes it, without controllers."""
-    known, store, now = catalog(minor), MemoryStore(), time.time()
+    known, store, now = catalog(minor), store or MemoryStore(), time.time()
     puts = [
         *bootstrap.template(known, now),
         *bootstrap.own(known, SETTINGS, SystemRandom(), now, client_ca="test"),
