@@ -135,10 +135,12 @@ def sync_directory(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The file's content, None if there is no such file. Raises DataDirError if it is damaged."""
+    """The file's content, None if there is no such file. Raises DataDirError if it is damaged or cannot be read."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise DataDirError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise DataDirError(f"{path} is damaged: {error}") from error

@@ -59,9 +59,9 @@ def load(directory: Path) -> Record | None:
     data = read_json(path)
     if data is None:
         return None
-    if data.get("format", 0) > FORMAT:
-        raise DataDirError(f"{path} was written by a newer Kloster (format {data['format']}, known: {FORMAT})")
     try:
+        if int(data["format"]) > FORMAT:
+            raise DataDirError(f"{path} was written by a newer Kloster (format {data['format']}, known: {FORMAT})")
         return Record(
             data["id"],
             data["namespace"],
@@ -71,5 +71,5 @@ def load(directory: Path) -> Record | None:
             identity.from_json(data["identity"]),
             data["store"],
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataDirError(f"{path} is damaged: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataDirError(f"{path} is damaged ({type(error).__name__}: {error}); restore it from a backup") from error

@@ -22,7 +22,7 @@ STANDARDS = ("baseline", "privileged")
 TO_HOST = ("pods", "services", "configMaps", "secrets", "persistentVolumeClaims", "endpointSlices")
 FROM_HOST = ("nodes", "events")
 
-HONOURED: Mapping[str, type | tuple[type, ...]] = {
+HONOURED: Mapping[str, type] = {
     "kubernetesVersion": str,
     "controllers": list,
     "controlPlane.distro.k8s.version": str,
@@ -44,6 +44,55 @@ HARMLESS = (
     "telemetry",
     "logging",
     "global",
+)
+
+
+# Features of vcluster.yaml that Kloster does not have. Switched off they are as the file wants them, whatever else it
+# says below; switched on they are refused.
+ABSENT = (
+    *(
+        f"sync.toHost.{kind}"
+        for kind in (
+            *("endpoints", "ingresses", "gatewayApi", "namespaces", "networkPolicies", "persistentVolumes"),
+            *("podDisruptionBudgets", "priorityClasses", "resourceClaims", "resourceClaimTemplates"),
+            *("serviceAccounts", "storageClasses", "volumeSnapshots", "volumeSnapshotContents"),
+        )
+    ),
+    *(
+        f"sync.fromHost.{kind}"
+        for kind in (
+            *("configMaps", "csiDrivers", "csiNodes", "csiStorageCapacities", "deviceClasses", "gatewayClasses"),
+            *("gateways", "ingressClasses", "priorityClasses", "runtimeClasses", "secrets", "storageClasses"),
+            "volumeSnapshotClasses",
+        )
+    ),
+    *(f"integrations.{name}" for name in ("certManager", "externalSecrets", "istio", "kubeVirt", "metricsServer")),
+    *(f"policies.{name}" for name in ("limitRange", "networkPolicy", "resourceQuota")),
+    *(f"deploy.{name}" for name in ("ingressNginx", "metallb", "metricsServer", "volumeSnapshotController")),
+    *("privateNodes", "controlPlane.advanced.virtualScheduler", "controlPlane.ingress", "controlPlane.standalone"),
+    *("sync.toHost.pods.hybridScheduling", "sync.fromHost.nodes.selector", "networking.replicateServices"),
+    *("exportKubeConfig.additionalSecrets", "experimental.deploy", "plugin", "plugins"),
+)
+
+# Values that say how Kloster is anyway.
+AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
+    "sync.toHost.pods.useSecretsForSATokens": (True,),
+    "sync.toHost.pods.patches": ([],),
+    "sync.toHost.pods.enforceTolerations": ([],),
+    "sync.toHost.secrets.all": (False,),
+    "sync.toHost.configMaps.all": (False,),
+    "sync.fromHost.nodes.syncBackChanges": (False,),
+    "networking.replicateServices.toHost": ([],),
+    "networking.replicateServices.fromHost": ([],),
+    "networking.resolveDNS": ([],),
+    "exportKubeConfig.insecure": (False,),
+    "exportKubeConfig.additionalSecrets": ([],),
+}
+
+_SECTIONS = frozenset(
+    ".".join(path.split(".")[:depth])
+    for path in (*HONOURED, *HARMLESS, *ABSENT, *AS_IT_IS)
+    for depth in range(1, path.count(".") + 1)
 )
 
 
@@ -74,17 +123,30 @@ class ClusterSpec:
 
 
 def parse(spec: Mapping[str, Any]) -> ClusterSpec:
-    """Read a spec. Raises SpecError."""
+    """Read a spec. Raises SpecError, which names everything that is wrong, one line for each."""
     values: dict[str, Any] = {}
     warnings: list[str] = []
+    wrong: list[str] = []
+    off = tuple(path + "." for path in ABSENT if _at(spec, path) is not None and _at(spec, f"{path}.enabled") is False)
     for path, value in _leaves(spec):
+        if value is None:
+            continue  # YAML's way to say nothing
         if path in HONOURED:
-            _check_type(path, value, HONOURED[path])
+            complaint = _type_complaint(path, value, HONOURED[path])
             values[path] = value
+        elif path in _SECTIONS:
+            complaint = f"spec.{path}: expected a mapping, found {value!r}"
+        elif path.startswith(off) or value in AS_IT_IS.get(path, ()):
+            continue
         elif any(path == known or path.startswith(known + ".") for known in HARMLESS):
             warnings.append(f"spec.{path} has no meaning in Kloster and is not used")
+            continue
         else:
-            raise SpecError(_unknown(path))
+            complaint = _unknown(path)
+        if complaint:
+            wrong.append(complaint)
+    if wrong:
+        raise SpecError("\n".join(dict.fromkeys(wrong)))
     return ClusterSpec(
         minor=_version(values),
         controllers=_controllers(values.get("controllers", ["*"])),
@@ -96,6 +158,14 @@ def parse(spec: Mapping[str, Any]) -> ClusterSpec:
     )
 
 
+def _at(tree: Any, path: str) -> Any:
+    for key in path.split("."):
+        if not isinstance(tree, Mapping):
+            return None
+        tree = tree.get(key)
+    return tree
+
+
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         path = f"{prefix}{key}"
@@ -105,20 +175,20 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield path, value
 
 
-def _check_type(path: str, value: Any, wanted: type | tuple[type, ...]) -> None:
-    if not isinstance(value, wanted):
-        name = wanted.__name__ if isinstance(wanted, type) else " or ".join(one.__name__ for one in wanted)
-        names = {"str": "a string", "bool": "true or false", "list": "a list"}
-        hint = ' (quote it: "1.34")' if path == "kubernetesVersion" else ""
-        raise SpecError(f"spec.{path}: expected {names.get(name, name)}, found {value!r}{hint}")
+def _type_complaint(path: str, value: Any, wanted: type) -> str:
+    if isinstance(value, wanted):
+        return ""
+    names = {str: "a string", bool: "true or false", list: "a list"}
+    hint = f' (quote it: "{value}")' if wanted is str and isinstance(value, int | float) else ""
+    return f"spec.{path}: expected {names[wanted]}, found {value!r}{hint}"
 
 
 def _unknown(path: str) -> str:
-    nearest = difflib.get_close_matches(path, HONOURED, n=1, cutoff=0.6)
+    """The complaint about a key that is not supported, with the nearest one that is if it looks like a slip."""
+    feature = next((known for known in ABSENT if path == known or path.startswith(known + ".")), None)
+    nearest = () if feature else difflib.get_close_matches(path, HONOURED, n=1, cutoff=0.85)
     hint = f"; did you mean spec.{nearest[0]}?" if nearest else ""
-    return f"spec.{path} is not supported{hint} Supported keys: docs/reference/virtualcluster.md".replace(
-        "supported Supported", "supported. Supported"
-    )
+    return f"spec.{feature or path} is not supported{hint}"
 
 
 def _version(values: Mapping[str, Any]) -> str:

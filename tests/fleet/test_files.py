@@ -1,0 +1,194 @@
+"""What a fleet keeps on disk: its directory, ports, records; damage, other owners, newer versions."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kloster.fleet import identity, record
+from kloster.fleet.datadir import DataDir, DataDirError, default_root, read_json, write_json
+from kloster.fleet.ports import NoPort, Ports
+from kloster.fleet.record import Record
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(params=[0o000, 0o077], ids=["umask-000", "umask-077"])
+def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture(scope="module")
+def keys() -> identity.Identity:
+    return identity.create("dev", ("dev.default.kloster.internal", "127.0.0.1"), NOW)
+
+
+def test_a_directory_is_private_whatever_the_umask(tmp_path: Path, any_umask: None) -> None:
+    directory = DataDir(tmp_path / "deep" / "data")
+    directory.prepare()
+    directory.prepare()
+    with directory.locked():
+        write_json(directory.ports, {})
+        private = [directory.root, directory.layers, directory.root / "clusters"]
+        assert {mode(path) for path in private} == {0o700}
+        assert {mode(path) for path in (directory.ports, directory.root / "lock")} == {0o600}
+
+
+def test_a_directory_that_was_open_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    DataDir(tmp_path).prepare()
+    assert mode(tmp_path) == 0o700
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(DataDirError, match=r"belongs to user \d+, not to you .* choose another with --data-dir"):
+        DataDir(tmp_path).prepare()
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(DataDirError, match="cannot be used: File exists; choose another with --data-dir"):
+        DataDir(tmp_path / "data").prepare()
+
+
+def _hold(root: Path, ready: multiprocessing.synchronize.Event, end: multiprocessing.synchronize.Event) -> None:
+    with DataDir(root).locked():
+        ready.set()
+        end.wait(30)
+
+
+def test_one_process_holds_a_directory_and_the_other_learns_who(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    ready, end = spawn.Event(), spawn.Event()
+    holder = spawn.Process(target=_hold, args=(tmp_path, ready, end))
+    holder.start()
+    try:
+        assert ready.wait(30)
+        with (
+            pytest.raises(DataDirError, match=f"in use by the fleet with process id {holder.pid}"),
+            DataDir(tmp_path).locked(),
+        ):
+            pass
+    finally:
+        end.set()
+        holder.join(30)
+    with DataDir(tmp_path).locked():
+        assert (tmp_path / "lock").read_text().strip() == str(os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        pytest.param({"KLOSTER_DATA_DIR": "/a/b"}, "/a/b", id="told"),
+        pytest.param({"KLOSTER_DATA_DIR": "~/k"}, "/home/me/k", id="tilde"),
+        pytest.param({"XDG_DATA_HOME": "/x"}, "/x/kloster", id="xdg"),
+        pytest.param({}, "/home/me/.local/share/kloster", id="home"),
+        pytest.param({"KLOSTER_DATA_DIR": "", "XDG_DATA_HOME": ""}, "/home/me/.local/share/kloster", id="empty"),
+    ],
+)
+def test_where_the_directory_is(environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KLOSTER_DATA_DIR", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert default_root() == Path(expected)
+
+
+def test_a_write_replaces_whole_files_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"x": object()})
+    assert read_json(tmp_path / "a.json") == {"x": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert read_json(tmp_path / "b.json") is None
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"x": ')
+    with pytest.raises(DataDirError, match=r"a\.json is damaged"):
+        read_json(tmp_path / "a.json")
+
+
+# -- ports ------------------------------------------------------------------------------------------------------------
+
+
+def test_ports_are_remembered_and_given_once(tmp_path: Path) -> None:
+    ports = Ports.load(tmp_path / "ports.json")
+    assert ports.candidates()[0] == ports.first
+    ports.assign("a", ports.first)
+    ports.assign("b", ports.first + 1)
+    ports.release("a")
+    ports.release("never")
+    again = Ports.load(tmp_path / "ports.json")
+    assert (again.get("a"), again.get("b")) == (None, ports.first + 1)
+    assert again.candidates()[0] == ports.first + 2, "a freed port rests as long as there are others"
+    assert ports.first + 1 not in again.candidates()
+
+
+def test_freed_ports_come_again_when_the_end_is_reached(tmp_path: Path) -> None:
+    ports = Ports(tmp_path / "ports.json", 20000, 20002)
+    for number, name in enumerate("abc"):
+        ports.assign(name, 20000 + number)
+    with pytest.raises(NoPort, match="all ports from 20000 to 20002 are given away; delete clusters"):
+        ports.candidates()
+    ports.release("b")
+    assert ports.candidates() == [20001]
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_comes_back_as_it_was_saved(tmp_path: Path, keys: identity.Identity) -> None:
+    saved = Record("uid", "default", "dev", "1.34", ("template-1.34-abc",), keys)
+    record.save(tmp_path, saved)
+    assert record.load(tmp_path) == saved
+    assert mode(tmp_path / "cluster.json") == 0o600
+    assert record.load(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        pytest.param(lambda data: data | {"format": 99}, "was written by a newer Kloster", id="newer"),
+        pytest.param(lambda data: {key: value for key, value in data.items() if key != "minor"}, "damaged", id="lacks"),
+        pytest.param(lambda data: data | {"identity": {}}, "damaged", id="no-keys"),
+        pytest.param(lambda data: data | {"layers": 3}, "damaged", id="wrong-type"),
+        pytest.param(lambda data: [data], "damaged", id="no-mapping"),
+        pytest.param(
+            lambda data: data | {"identity": data["identity"] | {"tokenKeys": ["rubbish"]}}, "damaged", id="bad-key"
+        ),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_named(
+    change: object, text: str, tmp_path: Path, keys: identity.Identity
+) -> None:
+    record.save(tmp_path, Record("uid", "default", "dev", "1.34", (), keys))
+    path = tmp_path / "cluster.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))  # type: ignore[operator]
+    with pytest.raises(DataDirError, match=text):
+        record.load(tmp_path)
+
+
+def test_certificates_are_renewed_in_time_and_by_the_same_authority(keys: identity.Identity) -> None:
+    assert identity.renewed(keys, keys.names, NOW) is keys
+    other = identity.renewed(keys, (*keys.names, "::1"), NOW)
+    late = identity.renewed(keys, keys.names, keys.serving.expires() - 86400)
+    for new in (other, late):
+        assert new.authority == keys.authority
+        assert new.serving != keys.serving
+        assert new.token_keys == keys.token_keys
+    assert late.serving.expires() > keys.serving.expires()
