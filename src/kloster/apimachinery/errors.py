@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kloster.apimachinery import Object
+from kloster.apimachinery import Object, golang
 
 
 class StatusError(Exception):
@@ -93,6 +93,8 @@ def shown(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     if value is None:
         return "null"
+    if isinstance(value, float):
+        return golang.general(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -47,6 +47,7 @@ class _Builder:
         object_meta = catalog.struct(f"{META}.ObjectMeta")
         assert object_meta is not None
         self._object_meta = object_meta
+        self._minor = int(catalog.minor.partition(".")[2])
         self._known: OrderedDict[bytes, tuple[Served, ...]] = OrderedDict()
 
     def __call__(self, definition: Object) -> Sequence[Served]:
@@ -66,7 +67,8 @@ class _Builder:
         return found
 
     def _versions(self, spec: Object) -> dict[str, Version]:
-        return {version["name"]: Version(spec, version, self._object_meta) for version in spec["versions"]}
+        made = (Version(spec, version, self._object_meta, self._minor) for version in spec["versions"])
+        return {version.name: version for version in made}
 
 
 def _digest(value: object) -> bytes:

@@ -35,11 +35,11 @@ _MAX_REPLICAS = 2**31 - 1
 class Validator:
     """The checks of one version. `scale` is its scale subresource as the definition has it."""
 
-    def __init__(self, schema: Structural, scale: Object | None) -> None:
+    def __init__(self, schema: Structural, scale: Object | None, minor: int) -> None:
         self._schema = schema
-        self._checker = Checker(schema.raw)
+        self._checker = Checker(schema.raw, minor)
         self._status = schema.properties.get("status")
-        self._status_checker = Checker(self._status.raw) if self._status is not None else None
+        self._status_checker = Checker(self._status.raw, minor) if self._status is not None else None
         self._scale = scale or {}
         self._has_rules = _has_rules(schema)
 

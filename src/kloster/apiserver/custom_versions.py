@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from kloster.apimachinery import Object, jsonpath
-from kloster.apimachinery.jsonpath import JSONPath
+from kloster.apimachinery.jsonpath import JSONPath, JSONPathError
 from kloster.apimachinery.schema.decode import prune
 from kloster.apimachinery.schema.model import Field, StructType
 from kloster.apimachinery.structural import defaulting, graph
@@ -51,7 +51,8 @@ class _LazyRoot(StructType):
 class Version:
     """What a definition says about one of its versions."""
 
-    def __init__(self, spec: Object, version: Object, object_meta: StructType) -> None:
+    def __init__(self, spec: Object, version: Object, object_meta: StructType, minor: int) -> None:
+        self._minor = minor
         self.object_meta = object_meta
         self.name: str = version["name"]
         self.api_version = f"{spec['group']}/{self.name}"
@@ -95,18 +96,26 @@ class Version:
 
     @cached_property
     def validator(self) -> Validator:
-        return Validator(self.schema, self._scale)
+        return Validator(self.schema, self._scale, self._minor)
 
     # --- columns --------------------------------------------------------------------------------------------------
 
     @cached_property
     def columns(self) -> tuple[tuple[str, str, str, int], ...]:
-        rest = ((each["name"], each["type"], each.get("format", ""), each.get("priority", 0)) for each in self._columns)
+        listed = self._columns[: len(self._paths)]
+        rest = ((each["name"], each["type"], each.get("format", ""), each.get("priority", 0)) for each in listed)
         return (("Name", "string", "name", 0), *rest)
 
     @cached_property
     def _paths(self) -> list[tuple[str, JSONPath]]:
-        return [(each["type"], jsonpath.parse(each["jsonPath"])) for each in self._columns]
+        """As many columns as have paths that can be read: from the first other one on, upstream shows none."""
+        found = []
+        for each in self._columns:
+            try:
+                found.append((each["type"], jsonpath.parse(each["jsonPath"])))
+            except JSONPathError:
+                break
+        return found
 
     def cells(self, item: Object, now: float) -> list[Any]:
         """The row of an object of this version."""

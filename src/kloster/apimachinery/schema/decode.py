@@ -213,13 +213,15 @@ def _pruner(type: StructType) -> Decoder:
 
     def prune_struct(value: Any, unknown: list[bool]) -> Any:
         if value.__class__ is not dict:
-            return value
+            return value if type.open else _emptied(value, unknown)
         fields = type.fields
         result: Object = {}
         for name, item in value.items():
             field = fields.get(name)
             if field is not None:
                 result[name] = prune(field.type, item, unknown)
+                if type.embedded and name in ("apiVersion", "kind") and item.__class__ is not str:
+                    raise Mismatch(item)
             elif type.open:
                 result[name] = item
             else:
@@ -239,4 +241,17 @@ def prune(type: Type, value: Any, unknown: list[bool]) -> Any:
         return [prune(type.item, item, unknown) for item in value]
     if isinstance(type, MapType) and value.__class__ is dict:
         return {key: prune(type.value, item, unknown) for key, item in value.items()}
-    return leaves.plain_number(value) if value.__class__ is float else value
+    if value.__class__ is float:
+        return leaves.plain_number(value)
+    return value if type is Leaf.ANY else _emptied(value, unknown)
+
+
+def _emptied(value: Any, unknown: list[bool]) -> Any:
+    """An object or list where the schema has something else: nothing that is inside of it is known."""
+    if value.__class__ is dict:
+        if value:
+            unknown.append(True)
+        return {}
+    if value.__class__ is list:
+        return [_emptied(item, unknown) for item in value]
+    return value

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kloster.apimachinery.errors import StatusError
+from kloster.apimachinery.errors import StatusError, invalid_value
 from kloster.apimachinery.schema import leaves
 from kloster.apimachinery.schema.leaves import Malformed, Mismatch
 from kloster.apimachinery.schema.model import EitherType, Leaf, ListType, MapType, StructType, Type
@@ -29,6 +29,8 @@ class DecodeError(StatusError):
 
 def decode_error(type: StructType, value: Any) -> DecodeError:
     """The error for what in `value` cannot be decoded."""
+    if type.sorted and value.__class__ is dict:
+        return DecodeError(type, next(_check_custom(type, value, "")))
     if value.__class__ is not dict:
         return DecodeError(type, _UNMARSHAL + f"{Mismatch(value).found()} into Go value of type {go_type(type)}")
     try:
@@ -138,9 +140,77 @@ def go_type(type: Type) -> str:
     return type.name.rpartition("/")[2]
 
 
+def _check_custom(type: Type, value: Any, path: str) -> Iterator[str]:
+    """What keeps a custom resource from being decoded: its metadata, or identity and metadata of objects inside."""
+    if isinstance(type, ListType) and value.__class__ is list:
+        for index, item in enumerate(value):
+            yield from _check_custom(type.item, item, f"{path}[{index}]")
+    elif isinstance(type, MapType) and value.__class__ is dict:
+        for key, item in value.items():
+            yield from _check_custom(type.value, item, f"{path}[{key}]")
+    elif isinstance(type, StructType) and value.__class__ is dict:
+        for key, item in value.items():
+            field = type.fields.get(key)
+            if field is None:
+                continue
+            place = f"{path}.{key}" if path else key
+            if isinstance(field.type, StructType) and not field.type.sorted:
+                yield from (f"{place}: {text}" if path else text for text in _check_metadata(field.type, item, path))
+            elif type.embedded and key in ("apiVersion", "kind") and item.__class__ is not str:
+                yield f"{place}: {invalid_value(place, item, 'must be a string').text}"
+            else:
+                yield from _check_custom(field.type, item, place)
+
+
+def _check_metadata(type: StructType, value: Any, path: str) -> Iterator[str]:
+    """Metadata is decoded by itself, as a Go struct; upstream shows that of objects inside."""
+    if value is None or (value.__class__ is dict and not list(_first(type, value))):
+        return
+    text = decode_error(type, value).text
+    yield invalid_value(path, value, text).text if path else text
+
+
+def _first(type: StructType, value: Any) -> Iterator[str]:
+    try:
+        yield from _check_struct(type, value, _Place(type, ""))
+    except _Final as error:
+        yield str(error)
+
+
 def unknown_fields(type: Type, value: Any, path: str = "") -> list[str]:
-    """The fields of `value` that `type` does not know."""
-    return list(_unknown(type, value, path))
+    """The fields of `value` that `type` does not know: in a custom resource those of its metadata first, those of the
+    metadata of objects inside last."""
+    if not (isinstance(type, StructType) and type.sorted):
+        return list(_unknown(type, value, path))
+    found = list(_unknown_custom(type, value, path))
+    return [text for _, text in sorted(found, key=lambda each: each if each[0] else (0, ""))]
+
+
+def _unknown_custom(type: Type, value: Any, path: str) -> Iterator[tuple[int, str]]:
+    """(0 in the metadata, 2 in metadata inside, 1 elsewhere; the finding)."""
+    if value.__class__ is list:
+        inner = type.item if isinstance(type, ListType) else _open_or_empty(type)
+        for index, item in enumerate(value):
+            yield from _unknown_custom(inner, item, f"{path}[{index}]")
+    elif value.__class__ is dict and type is not Leaf.ANY:
+        for key, item in value.items():
+            place = f"{path}.{key}" if path else key
+            if isinstance(type, MapType):
+                yield from _unknown_custom(type.value, item, place)
+                continue
+            field = type.fields.get(key) if isinstance(type, StructType) else None
+            if field is None:
+                if not (isinstance(type, StructType) and type.open):
+                    yield 1, f'unknown field "{place}"'
+            elif isinstance(field.type, StructType) and not field.type.sorted:
+                yield from ((2 if path else 0, text) for text in _unknown(field.type, item, place))
+            else:
+                yield from _unknown_custom(field.type, item, place)
+
+
+def _open_or_empty(type: Type) -> Type:
+    """The type of items where no list belongs."""
+    return Leaf.ANY if type is Leaf.ANY or (isinstance(type, StructType) and type.open) else Leaf.STRING
 
 
 def _unknown(type: Type, value: Any, path: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Formats of strings that a schema can demand (``format: date-time``), as upstream's registry of formats checks them.
 
-A format that the registry does not know demands nothing. Names are compared without dashes. Newer versions of
-Kubernetes know more of them.
+A format that the registry does not know demands nothing. Names are compared without dashes. Kubernetes' own formats
+are known one minor after their introduction in 1.34, when no older server can be running beside.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/custom-resource-definition-v1/ (format)
 """
@@ -9,22 +9,38 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/cus
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parseaddr
 from ipaddress import AddressValueError, IPv6Address
 
+from kloster.apimachinery import Object
 from kloster.apimachinery.structural import patterns
 
 Check = Callable[[str], bool]
 
 
-def known(name: str) -> Check | None:
-    """The check of a format, None if there is no such format."""
-    return _CHECKS.get(name.replace("-", ""))
+_OWN = frozenset(("k8sshortname", "k8slongname"))
+_OWN_SINCE = 35
 
 
-def is_recognized(name: str) -> bool:
-    return name.replace("-", "") in _CHECKS
+def known(name: str, minor: int) -> Check | None:
+    """The check of a format in Kubernetes 1.`minor`, None if there is no such format."""
+    normal = name.replace("-", "")
+    return None if normal in _OWN and minor < _OWN_SINCE else _CHECKS.get(normal)
+
+
+def unrecognized(schema: Object, minor: int) -> Iterator[str]:
+    """The formats of texts in a schema that Kubernetes 1.`minor` does not know, in order of appearance."""
+    name = schema.get("format") or ""
+    if name and schema.get("type") == "string" and known(name, minor) is None:
+        yield name
+    inner = [schema.get("items"), schema.get("not"), schema.get("additionalProperties")]
+    for junctor in ("allOf", "anyOf", "oneOf"):
+        inner.extend(schema.get(junctor) or ())
+    inner.extend((schema.get("properties") or {}).values())
+    for each in inner:
+        if isinstance(each, dict):
+            yield from unrecognized(each, minor)
 
 
 def _fullmatch(pattern: str, flags: int = 0) -> Check:

@@ -78,7 +78,7 @@ def _merged(into: Sequence[_Finding], more: Sequence[_Finding]) -> Sequence[_Fin
 
 
 class Checker:
-    """One schema, made ready for validation; its parts when they are first needed."""
+    """One schema, made ready for validation in Kubernetes 1.`minor`; its parts when they are first needed."""
 
     __slots__ = (
         "_additional",
@@ -90,6 +90,7 @@ class Checker:
         "_format_check",
         "_items",
         "_list_keys",
+        "_minor",
         "_not",
         "_nullable",
         "_one_of",
@@ -98,15 +99,16 @@ class Checker:
         "_types",
     )
 
-    def __init__(self, raw: Object) -> None:
+    def __init__(self, raw: Object, minor: int) -> None:
         self._raw = raw
+        self._minor = minor
         named = raw.get("type") or ""
         self._types: tuple[str, ...] = (named,) if named else ()
         if raw.get("x-kubernetes-int-or-string"):
             self._types = _INT_OR_STRING
         self._nullable = bool(raw.get("nullable"))
         self._format: str = raw.get("format") or ""
-        self._format_check = formats.known(self._format) if self._format else None
+        self._format_check = formats.known(self._format, minor) if self._format else None
         if self._format_check is None:
             self._format = ""
         self._enum: list[Any] = raw.get("enum") or []
@@ -118,11 +120,11 @@ class Checker:
         self._list_keys: list[str] | None = None
         if raw.get("x-kubernetes-list-type") == "map":
             self._list_keys = list(raw.get("x-kubernetes-list-map-keys") or ())
-        self._all_of = [Checker(each) for each in raw.get("allOf") or ()]
-        self._any_of = [Checker(each) for each in raw.get("anyOf") or ()]
-        self._one_of = [Checker(each) for each in raw.get("oneOf") or ()]
+        self._all_of = [Checker(each, minor) for each in raw.get("allOf") or ()]
+        self._any_of = [Checker(each, minor) for each in raw.get("anyOf") or ()]
+        self._one_of = [Checker(each, minor) for each in raw.get("oneOf") or ()]
         negated = raw.get("not")
-        self._not = Checker(negated) if negated is not None else None
+        self._not = Checker(negated, minor) if negated is not None else None
 
     # --- one value ------------------------------------------------------------------------------------------------
 
@@ -253,7 +255,7 @@ class Checker:
         if isinstance(items, dict):
             item = self._items
             if item is None:
-                item = self._items = Checker(items)
+                item = self._items = Checker(items, self._minor)
             before = self._correlated(old)
             for index, each in enumerate(value):
                 more, good = item.validate(each, f"{path}[{index}]", before(each) if before else NEW)
@@ -296,7 +298,7 @@ class Checker:
         elif self._additional is not None:
             rest = self._additional
             if not isinstance(rest, Checker):
-                rest = self._additional = Checker(rest)
+                rest = self._additional = Checker(rest, self._minor)
             for name, each in value.items():
                 if name not in properties:
                     more, good = rest.validate(each, f"{path}.{name}", before.get(name, NEW))
@@ -320,7 +322,7 @@ class Checker:
     def _child(self, name: str) -> Checker:
         found = self._children.get(name)
         if found is None:
-            found = self._children[name] = Checker(self._raw["properties"][name])
+            found = self._children[name] = Checker(self._raw["properties"][name], self._minor)
         return found
 
     # --- alternatives ---------------------------------------------------------------------------------------------

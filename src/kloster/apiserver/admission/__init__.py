@@ -44,6 +44,7 @@ PLUGINS: tuple[Plugin, ...] = (
     escalation.PLUGIN,
     service_allocation.PLUGIN,
     definitions.PLUGIN,
+    definitions.OBJECTS,
 )
 
 

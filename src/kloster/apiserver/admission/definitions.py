@@ -9,14 +9,17 @@ last of them is gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object
 from kloster.apimachinery.cloning import clone
+from kloster.apimachinery.structural import formats
 from kloster.apiserver import storage
 from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt, Plugin
 from kloster.apiserver.resources import Served
+from kloster.kinds import metadata, names
 from kloster.kinds.apiextensions import status
 from kloster.stores.api import Key, Operation, Remove
 
@@ -58,13 +61,60 @@ def _resettled(attempt: Attempt, group: list[Object], now: float) -> Sequence[Op
     return operations
 
 
+_WARNS_OF_FORMATS_SINCE = 34
+
+
+def _warn(attempt: Attempt) -> None:
+    """Formats that nobody checks are told once, when they come."""
+    minor = int(attempt.cluster.catalog.minor.partition(".")[2])
+    if attempt.subresource or minor < _WARNS_OF_FORMATS_SINCE:
+        return
+    known = set(_formats(attempt.old, minor)) if attempt.old is not None else set()
+    fresh = (name for name in _formats(attempt.item, minor) if name not in known)
+    attempt.warnings.extend(f"unrecognized format {json.dumps(name)}" for name in fresh)
+
+
+def _formats(definition: Object, minor: int) -> Iterator[str]:
+    for version in definition["spec"].get("versions") or ():
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None:
+            yield from formats.unrecognized(schema, minor)
+
+
 PLUGIN = Plugin(
     name="CustomResourceDefinitions",
+    validate=_warn,
     operations=frozenset({CREATE, UPDATE}),
     resources=frozenset({DEFINITIONS}),
     subresources=frozenset({"", "status"}),
     allocate=_settle,
 )
+
+
+# --- objects ------------------------------------------------------------------------------------------------------
+
+
+def _warn_of_finalizers(attempt: Attempt) -> None:
+    """New finalizers of custom resources should say whose they are."""
+    if attempt.served.kind.builtin:
+        return
+    before = (attempt.old or {}).get("metadata", {}).get("finalizers") or ()
+    for name in sorted(set(attempt.item["metadata"].get("finalizers") or ()) - set(before)):
+        attempt.warnings.extend(_finalizer_warnings(name))
+
+
+def _finalizer_warnings(name: str) -> Iterator[str]:
+    at = f"metadata.finalizers: {json.dumps(name, ensure_ascii=False)}"
+    yield from (f"{at}: {text}" for text in names.qualified_name(name))
+    if "/" not in name and name not in metadata.STANDARD_FINALIZERS:
+        path = " including a path (/)" if "." in name else ""
+        yield (
+            f"{at}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer "
+            "writers"
+        )
+
+
+OBJECTS = Plugin(name="CustomResources", operations=frozenset({CREATE, UPDATE}), validate=_warn_of_finalizers)
 
 
 # --- the end ------------------------------------------------------------------------------------------------------
@@ -79,7 +129,6 @@ def terminate(attempt: Attempt, item: Object) -> Sequence[Operation]:
     meta = item["metadata"]
     if meta.get("deletionTimestamp") is None:
         meta["deletionTimestamp"] = rfc3339(now)
-        meta["deletionGracePeriodSeconds"] = 0
         if status.CLEANUP not in (meta.get("finalizers") or ()):
             meta["finalizers"] = [*(meta.get("finalizers") or ()), status.CLEANUP]
     served = _stored(attempt, item)

@@ -1,6 +1,7 @@
 """CustomResourceDefinitions: kinds that a cluster defines for itself.
 
-Names, defaults and bookkeeping stand here; the structural schema is checked by the machinery of custom resources.
+Defaults and bookkeeping stand here, what it must be like in `validation`, what its status tells in `status`. The
+kinds that it defines are made by the API server.
 Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.kinds import checks, conditions, defaulting, lifecycle
+from kloster.kinds.apiextensions import validation
 from kloster.kinds.strategy import Strategy
 
 
@@ -83,6 +85,9 @@ STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
+    validate=validation.validate,
+    validate_update=validation.validate_update,
+    validate_status=validation.validate_status,
     generation=True,
     status=True,
     unconditional_update=False,
