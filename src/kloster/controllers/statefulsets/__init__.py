@@ -24,6 +24,9 @@ async def reconcile(context: Context, key: Key) -> Result | None:
     stateful_set = context.source.get(STATEFUL_SETS, *key)
     if stateful_set is None:
         return None
+    if pods.is_deleting(stateful_set):
+        await _report_deleting(context, stateful_set)
+        return None
     selector = stateful_set["spec"]["selector"]
     claimed = await ownership.claim(context, PODS, stateful_set, STATEFUL_SETS, selector)
     everything = [pod for pod in claimed if identity.ordinal(stateful_set, pod) >= 0]
@@ -32,18 +35,13 @@ async def reconcile(context: Context, key: Key) -> Result | None:
     current = next((item for item in known if item["metadata"]["name"] == said), update)
     names = current["metadata"]["name"], update["metadata"]["name"]
     failure: StatusError | None = None
-    if not pods.is_deleting(stateful_set):
-        decided = plan(stateful_set, everything, *names, context.clock.now())
-        try:
-            await _carry_out(context, stateful_set, decided, {names[0]: current, names[1]: update}, everything)
-        except StatusError as error:
-            failure = error
+    decided = plan(stateful_set, everything, *names, context.clock.now())
+    try:
+        await _carry_out(context, stateful_set, decided, {names[0]: current, names[1]: update}, everything)
+    except StatusError as error:
+        failure = error
     now = context.clock.now()
-    present = [
-        pod
-        for pod in context.source.owned_by(PODS, key.namespace, stateful_set["metadata"]["uid"])
-        if ownership.is_controlled_by(pod, stateful_set)
-    ]
+    present = _present(context, stateful_set)
     collisions = int((stateful_set.get("status") or {}).get("collisionCount") or 0)
     status = status_of(stateful_set, present, *names, collisions, now)
     await statuses.write(context, STATEFUL_SETS, stateful_set, status)
@@ -53,6 +51,23 @@ async def reconcile(context: Context, key: Key) -> Result | None:
         raise failure
     minimum = int(stateful_set["spec"].get("minReadySeconds") or 0)
     return Result(pods.next_available(present, minimum, now))
+
+
+async def _report_deleting(context: Context, stateful_set: Object) -> None:
+    """Count what is left. Nothing is made any more: what garbage collection removes would only come back."""
+    status = stateful_set.get("status") or {}
+    names = str(status.get("currentRevision") or ""), str(status.get("updateRevision") or "")
+    if not all(names):
+        return
+    collisions = int(status.get("collisionCount") or 0)
+    counted = status_of(stateful_set, _present(context, stateful_set), *names, collisions, context.clock.now())
+    await statuses.write(context, STATEFUL_SETS, stateful_set, counted)
+
+
+def _present(context: Context, stateful_set: Object) -> list[Object]:
+    metadata = stateful_set["metadata"]
+    owned = context.source.owned_by(PODS, metadata["namespace"], metadata["uid"])
+    return [pod for pod in owned if ownership.is_controlled_by(pod, stateful_set)]
 
 
 async def _carry_out(
