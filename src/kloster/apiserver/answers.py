@@ -15,7 +15,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apimachinery.schema import encode
 from kloster.apimachinery.schema.model import StructType
-from kloster.apiserver import negotiation, storage, tables, yaml_text
+from kloster.apiserver import flow, negotiation, storage, tables, yaml_text
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, PLAIN, YAML, Form
 from kloster.apiserver.resources import Served
@@ -38,6 +38,7 @@ def headers(call: Call, content_type: str = JSON) -> dict[str, str]:
         "audit-id": call.audit_id or call.request.headers.get("audit-id") or audit_id(),
         "cache-control": _NO_CACHE,
         "content-type": content_type,
+        **flow.headers(call.cluster, call.user),
     }
     if call.warnings:
         found["warning"] = ", ".join(warning(text) for text in dict.fromkeys(call.warnings))
@@ -80,10 +81,12 @@ def view_of(call: Call, form: Form, served: Served, found: Entry, status: int) -
 def json_document(
     call: Call, document: bytes, status: int = 200, form: Form = PLAIN, schema: StructType | None = None
 ) -> Response:
-    """A complete JSON document in the agreed serialization."""
+    """A complete JSON document in the agreed serialization. Upstream ends it with a new line unless it is indented."""
     if form.media == JSON:
         if call.pretty():
             document = orjson.dumps(orjson.loads(document), option=orjson.OPT_INDENT_2)
+        else:
+            document += b"\n"
         return Response(status, headers(call), document)
     value = orjson.loads(document)
     if form.media == YAML:

@@ -11,7 +11,7 @@ a version no longer stored: they are converted and defaulted on reading, and rew
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import orjson
@@ -22,7 +22,7 @@ from kloster.apiserver.resources import Served
 from kloster.kinds.catalog import Kind
 from kloster.stores.api import Entry, Key, Put
 
-_NO_LABELS: Mapping[str, str] = {}
+_NOTHING: dict[str, str] = {}  # shared by all entries without labels or fields; never changed
 
 
 class Parts(NamedTuple):
@@ -47,9 +47,11 @@ def put(served: Served, item: Object) -> Put:
     if served.seal is not None and not served.direct:
         item = served.seal(item)
     parts = split(served.storage, item)
-    fields = {path: read(item) for path, read in served.strategy.fields.items()}
+    readers = served.strategy.fields
+    fields = {path: read(item) for path, read in readers.items()} if readers else _NOTHING
+    labels = metadata.get("labels")
     key = key_of(served, metadata.get("namespace", ""), metadata["name"])
-    return Put(key, parts.head, parts.tail, dict(metadata.get("labels") or _NO_LABELS), fields, served.stamp)
+    return Put(key, parts.head, parts.tail, dict(labels) if labels else _NOTHING, fields, served.stamp)
 
 
 def unchanged(entry: Entry, operation: Put) -> bool:
