@@ -11,6 +11,7 @@ from kloster.client.resources import (
     DEPLOYMENTS,
     NAMESPACES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
@@ -197,6 +198,28 @@ async def test_roles_are_aggregated(cluster: World) -> None:
     await cluster.client.delete(CLUSTER_ROLES, "", "b")
     await cluster.settle()
     assert (await cluster.get(CLUSTER_ROLES, "whole"))["rules"] == [reading]
+
+
+@world
+async def test_a_claim_in_use_stays(cluster: World) -> None:
+    cluster.run("*")
+    await cluster.settle()
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    for name in ("used", "free"):
+        await cluster.create(PERSISTENT_VOLUME_CLAIMS, name, spec=claim)
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "used"}}]
+    await cluster.node("n")
+    await cluster.create(PODS, "p", spec={"containers": CONTAINERS, "nodeName": "n", "volumes": volumes})
+    await cluster.settle()
+    finalizers = (await cluster.get(PERSISTENT_VOLUME_CLAIMS, "used"))["metadata"]["finalizers"]
+    assert finalizers == ["kubernetes.io/pvc-protection"]
+    for name in ("used", "free"):
+        await cluster.client.delete(PERSISTENT_VOLUME_CLAIMS, NS, name)
+    await cluster.settle()
+    assert await cluster.names(PERSISTENT_VOLUME_CLAIMS) == ["used"]
+    await cluster.client.delete(PODS, NS, "p", grace_period_seconds=0)
+    await cluster.settle()
+    assert await cluster.names(PERSISTENT_VOLUME_CLAIMS) == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from kloster.controllers import (
     jobs,
     namespaces,
     nodes,
+    persistentvolumeclaims,
     poddisruptionbudgets,
     podgc,
     replicasets,
@@ -46,6 +47,7 @@ TABLE: tuple[Controller, ...] = (
     endpoints.CONTROLLER,
     endpointslices.CONTROLLER,
     poddisruptionbudgets.CONTROLLER,
+    persistentvolumeclaims.CONTROLLER,
     garbagecollection.CONTROLLER,
     podgc.CONTROLLER,
     clusterroles.CONTROLLER,
@@ -59,6 +61,7 @@ _OLDER_NAMES = {
     "endpoint": "endpoints-controller",
     "podgc": "pod-garbage-collector-controller",
     "garbagecollector": "garbage-collector-controller",
+    "pvc-protection": "persistentvolumeclaim-protection-controller",
     "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
 }
 _NOT_RUN_HERE = frozenset(
@@ -79,7 +82,6 @@ _NOT_RUN_HERE = frozenset(
         "persistentvolume-binder-controller",
         "persistentvolume-attach-detach-controller",
         "persistentvolume-expander-controller",
-        "persistentvolumeclaim-protection-controller",
         "persistentvolume-protection-controller",
         "ephemeral-volume-controller",
         "resourceclaim-controller",

@@ -8,9 +8,13 @@ https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
 from __future__ import annotations
 
 from kloster.client.resources import PODS, REPLICA_SETS
-from kloster.runtime.api import Controller, Watch
-from kloster.workloads import ownership
-from kloster.workloads.replicas import reconciler
+from kloster.runtime.api import Context, Controller, Key, Result, Watch
+from kloster.workloads import ownership, replicas
+
+
+async def reconcile(context: Context, key: Key) -> Result | None:
+    return await replicas.reconcile(context, key, REPLICA_SETS)
+
 
 CONTROLLER = Controller(
     "replicaset-controller",
@@ -18,5 +22,5 @@ CONTROLLER = Controller(
         Watch(REPLICA_SETS),
         Watch(PODS, lookup=ownership.keys_of_claimants(REPLICA_SETS)),
     ),
-    reconciler(REPLICA_SETS),
+    reconcile,
 )

@@ -6,9 +6,13 @@ https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller/
 from __future__ import annotations
 
 from kloster.client.resources import PODS, REPLICATION_CONTROLLERS
-from kloster.runtime.api import Controller, Watch
-from kloster.workloads import ownership
-from kloster.workloads.replicas import reconciler
+from kloster.runtime.api import Context, Controller, Key, Result, Watch
+from kloster.workloads import ownership, replicas
+
+
+async def reconcile(context: Context, key: Key) -> Result | None:
+    return await replicas.reconcile(context, key, REPLICATION_CONTROLLERS)
+
 
 CONTROLLER = Controller(
     "replicationcontroller-controller",
@@ -16,6 +20,6 @@ CONTROLLER = Controller(
         Watch(REPLICATION_CONTROLLERS),
         Watch(PODS, lookup=ownership.keys_of_claimants(REPLICATION_CONTROLLERS)),
     ),
-    reconciler(REPLICATION_CONTROLLERS),
+    reconcile,
     component="replication-controller",
 )

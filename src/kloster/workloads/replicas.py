@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kloster.aio.clock import rfc3339
@@ -60,30 +60,24 @@ def status_of(owner: Object, active: Sequence[Object], failure: StatusError | No
     return {"replicas": len(active), **counted}
 
 
-def reconciler(resource: Resource) -> Callable[[Context, Key], Awaitable[Result | None]]:
-    """The reconcile function for owners of `resource`."""
-
-    async def reconcile(context: Context, key: Key) -> Result | None:
-        owner = context.source.get(resource, *key)
-        if owner is None:
-            return None
-        selector = ownership.selector_of(owner)
-        claimed = await ownership.claim(context, PODS, owner, resource, selector)
-        active = [pod for pod in claimed if pods.is_active(pod)]
-        failure: StatusError | None = None
-        if not pods.is_deleting(owner):
-            try:
-                await _manage(context, resource, owner, active)
-            except StatusError as error:
-                failure = error
-        now = context.clock.now()
-        status = status_of(owner, active, failure, now)
-        await statuses.write(context, resource, owner, status)
-        if failure is not None:
-            raise failure
-        return Result(pods.next_available(active, int(owner["spec"].get("minReadySeconds") or 0), now))
-
-    return reconcile
+async def reconcile(context: Context, key: Key, resource: Resource) -> Result | None:
+    """Bring the pods of one owner of `resource` to the number that is wanted, and report."""
+    owner = context.source.get(resource, *key)
+    if owner is None:
+        return None
+    claimed = await ownership.claim(context, PODS, owner, resource, ownership.selector_of(owner))
+    active = [pod for pod in claimed if pods.is_active(pod)]
+    failure: StatusError | None = None
+    if not pods.is_deleting(owner):
+        try:
+            await _manage(context, resource, owner, active)
+        except StatusError as error:
+            failure = error
+    now = context.clock.now()
+    await statuses.write(context, resource, owner, status_of(owner, active, failure, now))
+    if failure is not None:
+        raise failure
+    return Result(pods.next_available(active, int(owner["spec"].get("minReadySeconds") or 0), now))
 
 
 async def _manage(context: Context, resource: Resource, owner: Object, active: list[Object]) -> None:

@@ -1,0 +1,81 @@
+"""persistentvolumeclaim-protection-controller: a claim that a pod uses is not deleted under it.
+
+Every claim gets the finalizer ``kubernetes.io/pvc-protection``; it is taken off a claim that is being deleted as soon
+as no pod that has a node and has not ended refers to it.
+https://kubernetes.io/docs/concepts/storage/persistent-volumes/#storage-object-in-use-protection
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.client.api import Change
+from kloster.client.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from kloster.runtime.api import Context, Controller, Key, Watch
+from kloster.workloads import pods
+
+FINALIZER = "kubernetes.io/pvc-protection"
+
+
+def claims_of(pod: Object) -> list[str]:
+    """Names of the claims that a pod refers to, those of its ephemeral volumes included."""
+    found: list[str] = []
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            found.append(volume["persistentVolumeClaim"]["claimName"])
+        elif volume.get("ephemeral"):
+            found.append(f"{pod['metadata']['name']}-{volume['name']}")
+    return found
+
+
+def uses(pod: Object, claim: str) -> bool:
+    return bool(pod["spec"].get("nodeName")) and not pods.is_terminal(pod) and claim in claims_of(pod)
+
+
+async def reconcile(context: Context, key: Key) -> None:
+    claim = context.source.get(PERSISTENT_VOLUME_CLAIMS, *key)
+    if claim is None:
+        return
+    metadata = claim["metadata"]
+    finalizers = list(metadata.get("finalizers") or ())
+    if not pods.is_deleting(claim):
+        if FINALIZER not in finalizers:
+            await _write(context, metadata, [*finalizers, FINALIZER])
+        return
+    if FINALIZER not in finalizers:
+        return
+    if any(uses(pod, key.name) for pod in context.source.list(PODS, key.namespace)):
+        return
+    await _write(context, metadata, [name for name in finalizers if name != FINALIZER])
+
+
+async def _write(context: Context, metadata: Object, finalizers: list[str]) -> None:
+    guarded = {
+        "uid": metadata["uid"],
+        "resourceVersion": metadata["resourceVersion"],
+        "finalizers": finalizers or None,
+    }
+    try:
+        await context.client.patch(
+            PERSISTENT_VOLUME_CLAIMS, metadata["namespace"], metadata["name"], {"metadata": guarded}
+        )
+    except StatusError as error:
+        if error.code != 404:
+            raise
+
+
+def _of_pod(change: Change) -> Iterable[Key]:
+    """A pod has gone or ended: its claims may be free."""
+    if change.new is not None and not pods.is_terminal(change.new):
+        return ()
+    pod = change.object
+    return [Key(pod["metadata"]["namespace"], name) for name in claims_of(pod)]
+
+
+CONTROLLER = Controller(
+    "persistentvolumeclaim-protection-controller",
+    (Watch(PERSISTENT_VOLUME_CLAIMS), Watch(PODS, keys=_of_pod)),
+    reconcile,
+)
