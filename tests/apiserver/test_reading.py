@@ -44,7 +44,7 @@ def test_a_document_is_the_stored_bytes() -> None:
         assert entry is not None
         answer = await api.send("GET", f"{MAPS}/a")
         prefix = b'{"kind":"ConfigMap","apiVersion":"v1",'
-        assert answer.body == b"%b%b%d%b" % (prefix, entry.head, entry.revision, entry.tail)
+        assert answer.body == b"%b%b%d%b\n" % (prefix, entry.head, entry.revision, entry.tail)
         assert b"\\u003c\\u0026\\u003e" in answer.body
 
     on_cluster(body)

@@ -115,7 +115,7 @@ def test_union(verdicts: list[Verdict], outcome: Verdict) -> None:
 
 def test_rules_of_a_union_are_all_rules_and_incomplete_if_one_cannot_tell() -> None:
     masters = User("x", groups=("system:masters",))
-    resources, others, incomplete = Union([PrivilegedGroups(), AlwaysAllow()]).rules(masters, "ns")
+    resources, others, incomplete = Union([PrivilegedGroups(), AlwaysAllow(), AlwaysAllow()]).rules(masters, "ns")
     assert len(resources) == len(others) == 2
     assert incomplete is False
     assert Union([Says(Verdict(False))]).rules(masters, "ns") == ([], [], True)

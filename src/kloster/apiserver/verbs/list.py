@@ -116,6 +116,7 @@ def answer(call: Call, form: Form, shown: Page) -> Response:
         document = b"".join((head, b",".join(encode(entry) for entry in shown.entries), tail))
         kind = call.cluster.catalog.type(served.group, served.version, served.list_kind)
         return answers.json_document(call, document, 200, form, None if form.view else kind)
+    tail += b"\n"
     if len(shown.entries) <= _SLICE:
         body = b"".join((head, b",".join([encode(entry) for entry in shown.entries]), tail))
         return Response(200, answers.headers(call), body)
