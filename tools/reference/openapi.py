@@ -3,6 +3,8 @@
 ``openapi-facts.json``: Go type → field → {d default, o enumeration, x text that follows the description, t text in its
 place}, the union over the recorded servers; the empty field is the type itself. Minors that were not recorded take
 what is known about the same field.
+``openapi-parameters.json``: query parameter → its type and text. What reads in another way in some operations has the
+kind of its options in front (``PatchOptions.fieldManager``, ``PodExecOptions.command``).
 ``python -m tools.reference.openapi KUBECONFIG`` adds a server's facts.
 """
 
@@ -22,11 +24,19 @@ from kloster.kinds import catalog, loading
 
 Facts = dict[str, dict[str, dict[str, Any]]]
 _FILE = Path(__file__).parent / "openapi-facts.json"
+_PARAMETERS = Path(__file__).parent / "openapi-parameters.json"
+_METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch"))
 
 
 def facts() -> Facts:
     """Everything recorded."""
     found: Facts = json.loads(_FILE.read_bytes()) if _FILE.exists() else {}
+    return found
+
+
+def parameters() -> dict[str, str]:
+    """Query parameter → ``TYPE TEXT``."""
+    found: dict[str, str] = json.loads(_PARAMETERS.read_bytes()) if _PARAMETERS.exists() else {}
     return found
 
 
@@ -46,15 +56,35 @@ def record(kubeconfig: Path) -> None:
     types = loading.Reference(minor)
     names = {definitions.name_of(name): name for name in (*types.type_names, *definitions.LEAVES)}
     published = schemas.definitions(minor)
-    known = facts()
+    known, asked = facts(), parameters()
     for path in server.get("/openapi/v3")["paths"].values():
         document = server.get(path["serverRelativeURL"])
+        asked |= _parameters(document)
         for name, schema in document.get("components", {}).get("schemas", {}).items():
             go_type = names.get(name)
             found = dict(_differences(types, go_type, schema, published[name])) if go_type else {}
             if go_type and found:
                 known[go_type] = found
-    _FILE.write_text(json.dumps(known, indent=0, sort_keys=True, ensure_ascii=False) + "\n")
+    for file, content in ((_FILE, known), (_PARAMETERS, asked)):
+        file.write_text(json.dumps(content, indent=0, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _parameters(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for path, methods in document["paths"].items():
+        operations = {method: methods[method] for method in methods if method in _METHODS}
+        for method, operation in operations.items():
+            for parameter in [*operation.get("parameters", ()), *methods.get("parameters", ())]:
+                if parameter["in"] == "query":
+                    prefix = _prefix(path, method, operation, parameter["name"])
+                    yield prefix + parameter["name"], f"{parameter['schema']['type']} {parameter['description']}"
+
+
+def _prefix(path: str, method: str, operation: dict[str, Any], name: str) -> str:
+    if operation["x-kubernetes-action"] == "connect":
+        return f"{operation['x-kubernetes-group-version-kind']['kind']}."
+    if path.endswith("/log") and name != "pretty":
+        return "PodLogOptions."
+    return "PatchOptions." if (method, name) == ("patch", "fieldManager") else ""
 
 
 def _differences(

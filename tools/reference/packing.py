@@ -6,7 +6,8 @@ Form of ``<minor>.zz`` (zlib over lines, so that one line can be parsed without 
     others   one type a line: ``NAME<TAB>JSON``, JSON = [extras of the struct, [field, …]],
              field = [JSON name, flags, Go type, protobuf number] or with extras as a fifth element;
              structs that Go embeds are already inlined. Letters: see `schemas`.
-Form of ``<minor>.descriptions.zz``: one type a line, ``NAME<TAB>[text, {field: text}]``.
+Form of ``<minor>.descriptions.zz``: one type a line, ``NAME<TAB>[text, {field: text}]``; under the name ``parameters``,
+the query parameters of requests: ``{name: "TYPE TEXT"}``.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def text_lines(names: Iterable[str], definitions: dict[str, Any]) -> Iterator[st
                 elif field in definition["properties"] and fact.keys() & {"t", "x"}:
                     fields[field] = openapi.text(fields.get(field, ""), fact)
             yield f"{name}\t{dumps([text, fields])}"
+    yield f"parameters\t{dumps(['', openapi.parameters()])}"
 
 
 def with_names(types: Types) -> Types:

@@ -18,7 +18,7 @@ import orjson
 
 from kloster import __version__
 from kloster.apimachinery import Object
-from kloster.apimachinery.schema.build import META, Graph
+from kloster.apimachinery.schema.build import META, Described, Graph
 from kloster.apimachinery.schema.model import StructType
 from kloster.kinds import loading
 from kloster.kinds.strategy import DEFAULT, Strategy
@@ -196,9 +196,18 @@ class Catalog:
             name = f"api/core/{version}.{kind}"  # PodExecOptions and its like
         return self._graph.struct(name) if name else None
 
+    def described(self, name: str) -> Described | None:
+        """The data of a Go type that is a struct, as the graph is built from it; for OpenAPI."""
+        return self._data.type(name)
+
     def struct(self, name: str) -> StructType | None:
         """The schema graph of a Go type, by the name that `StructType.name` gives."""
         return self._graph.struct(name)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the packaged data of this minor."""
+        return self._data.digest
 
     @property
     def api_types(self) -> Mapping[str, str]:

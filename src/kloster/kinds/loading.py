@@ -6,7 +6,9 @@ until somebody asks: loading a version parses the facts only, and a type costs s
 
 from __future__ import annotations
 
+import hashlib
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ class Reference:
     """One minor's data. `facts` is parsed; everything else is parsed anew each time it is asked for."""
 
     def __init__(self, minor: str) -> None:
+        self._minor = minor
         facts, self._discovery, self._bootstrap, *types = _lines(f"{minor}.zz")
         self.facts: dict[str, Any] = orjson.loads(facts)
         self._types = _by_name(types)
@@ -56,6 +59,12 @@ class Reference:
             return None
         extras, fields = orjson.loads(text)
         return extras, fields
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with the data, that of descriptions included."""
+        names = (f"{self._minor}.zz", f"{self._minor}.descriptions.zz")
+        return hashlib.sha256(b"".join((_DATA / name).read_bytes() for name in names)).hexdigest()
 
     @property
     def type_names(self) -> list[str]:

@@ -1,0 +1,126 @@
+"""A version's documents. They depend on nothing but the catalog, so one `BuiltIn` serves all its clusters.
+
+Each document is made when somebody asks for it and kept as compressed bytes, about a tenth of its size; what it was
+made from is dropped. Its hash is that of the data, so that the index needs no document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+import orjson
+from isal import igzip
+
+from kloster import __version__
+from kloster.apimachinery.openapi import documents
+from kloster.apimachinery.openapi.definitions import Form, reference
+from kloster.apimachinery.openapi.documents import Descriptions, Library
+from kloster.apimachinery.openapi.operations import Paths, Resource, Subresource
+from kloster.kinds import catalog as catalogs
+from kloster.kinds.catalog import Catalog, Kind
+
+_TITLE = "Kubernetes"
+_CONNECTED = {
+    "attach": ("GET", "POST"),
+    "exec": ("GET", "POST"),
+    "portforward": ("GET", "POST"),
+    "proxy": ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH"),
+}
+
+
+class BuiltIn:
+    """The documents of one catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._made: dict[str, bytes] = {}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Of which there are documents of version 3, sorted."""
+        return tuple(self.catalog.openapi_paths)
+
+    def hash(self, path: str) -> str:
+        """128 hexadecimal digits that change with the document."""
+        seed = f"{__version__}/{self.catalog.minor}/{self.catalog.digest}/{path}"
+        return hashlib.sha512(seed.encode()).hexdigest().upper()
+
+    def document(self, path: str) -> bytes:
+        """The document of version 3 at ``/openapi/v3/PATH``, compressed. Raises KeyError if there is none."""
+        found = self._made.get(path)
+        if found is None:
+            if path not in self.paths:
+                raise KeyError(path)
+            found = self._made[path] = compress(self._document(path))
+        return found
+
+    def _document(self, path: str) -> bytes:
+        descriptions = self.catalog.descriptions()
+        paths = documents.root_paths(path) or self._paths(path, descriptions)
+        made = documents.document(self.library(Form.V3, descriptions), _TITLE, self.catalog.minor, paths)
+        return orjson.dumps(made)
+
+    def _paths(self, path: str, descriptions: Descriptions) -> Paths:
+        root, _, rest = path.partition("/")
+        group, _, version = rest.partition("/") if root == "apis" else ("", "", rest)
+        if not version:
+            return documents.group_paths(group)
+        return documents.group_version(self.resources(group, version, descriptions), group, version)
+
+    def library(self, form: Form, descriptions: Descriptions) -> Library:
+        return Library(form, self.catalog.described, descriptions, self.catalog.type_names)
+
+    def resources(self, group: str, version: str, descriptions: Descriptions) -> Iterator[Resource]:
+        known = parameters(descriptions)
+        for kind in self.catalog.kinds.values():
+            if (kind.group, kind.version) == (group, version):
+                yield self._resource(kind, known)
+
+    def _resource(self, kind: Kind, known: Mapping[str, str]) -> Resource:
+        types = self.catalog.api_types
+        own = types[f"{kind.api_version}/{kind.kind}"]
+        listed = types.get(f"{kind.api_version}/{kind.kind}List", own)
+        return Resource(
+            group=kind.group,
+            version=kind.version,
+            plural=kind.plural,
+            kind=kind.kind,
+            namespaced=kind.namespaced,
+            verbs=kind.verbs,
+            type=reference(Form.V3, own),
+            list_type=reference(Form.V3, listed),
+            subresources=[self._subresource(kind, sub) for sub in kind.subresources.values()],
+            # A namespace is answered with itself, too, but upstream does not publish that.
+            returns_deleted=kind.plural != "namespaces" and kind.strategy.returns_deleted,
+            parameters=known,
+        )
+
+    def _subresource(self, kind: Kind, sub: catalogs.Subresource) -> Subresource:
+        group, version = (sub.group, sub.version) if sub.version else (kind.group, kind.version)
+        methods = _CONNECTED.get(sub.name, ())
+        name = f"{group}/{version}/{sub.kind}".lstrip("/")
+        return Subresource(
+            name=sub.name,
+            kind=(group, version, sub.kind),
+            verbs=frozenset(sub.verbs),
+            type="" if methods or sub.name == "log" else self.catalog.api_types[name],
+            methods=methods,
+        )
+
+
+def parameters(descriptions: Descriptions) -> Mapping[str, str]:
+    """The query parameters that are described."""
+    return descriptions.get("parameters", ("", {}))[1]
+
+
+def compress(document: bytes) -> bytes:
+    compressed: bytes = igzip.compress(document, 3, mtime=0)
+    return compressed
+
+
+@lru_cache(maxsize=16)
+def built_in(catalog: Catalog) -> BuiltIn:
+    """The one `BuiltIn` of a catalog."""
+    return BuiltIn(catalog)
