@@ -214,7 +214,7 @@ class Syncer:
     async def _still_there(self, resource: Resource, name: str) -> bool:
         """Ask the host itself."""
         try:
-            return self.tenancy.owns(await self.hub.client.get(resource, self.tenancy.namespace, name))
+            return self.tenancy.marks(await self.hub.client.get(resource, self.tenancy.namespace, name))
         except StatusError as error:
             if error.code == 404:
                 return False
@@ -231,7 +231,7 @@ class Syncer:
             if error.code == 404:
                 return Result(0)
             raise
-        if self.tenancy.owns(found):
+        if self.tenancy.marks(found):
             return Result(OWN_UNSEEN)
         blocked[name] = key
         text = (

@@ -12,10 +12,22 @@ from collections.abc import Callable
 from kloster.apimachinery import Object
 from kloster.client.api import Change, Resource, Source
 from kloster.client.client import Client
-from kloster.client.resources import NAMESPACES
+from kloster.client.resources import (
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    EVENTS,
+    NAMESPACES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    SECRETS,
+    SERVICES,
+)
 from kloster.syncer.names import Tenancy
 
 Listener = Callable[[Change], None]
+
+FOLLOWED = (PODS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS, SECRETS, PERSISTENT_VOLUME_CLAIMS, EVENTS)
+"""What of a cluster there is on the host."""
 
 
 class HostHub:
@@ -26,6 +38,21 @@ class HostHub:
         self.source = source
         self._listeners: dict[Resource, dict[str, list[Listener]]] = {}
         self._cancels: list[Callable[[], None]] = []
+        self._hooks: dict[str, Listener] = {}
+
+    def on_change(self, tenancy: Tenancy, hook: Listener) -> Callable[[], None]:
+        """Call `hook` at every change in the cluster's host namespace, of whatever kind: for a cluster that is not in
+        memory. One hook a cluster. Returns how to end it.
+        """
+        for resource in FOLLOWED:
+            self._subscribe(resource)
+        self._hooks[tenancy.namespace] = hook
+
+        def end() -> None:
+            if self._hooks.get(tenancy.namespace) is hook:
+                del self._hooks[tenancy.namespace]
+
+        return end
 
     def listen(
         self, resource: Resource, tenancy: Tenancy, listener: Listener, *, anything: bool = False
@@ -61,9 +88,7 @@ class HostHub:
         self._listeners.clear()
 
     def _join(self, resource: Resource, namespace: str, listener: Listener) -> Callable[[], None]:
-        if resource not in self._listeners:
-            self._listeners[resource] = {}
-            self._cancels.append(self.source.subscribe(resource, lambda change: self._route(resource, change)))
+        self._subscribe(resource)
         group = self._listeners[resource].setdefault(namespace, [])
         group.append(listener)
 
@@ -74,14 +99,22 @@ class HostHub:
 
         return end
 
+    def _subscribe(self, resource: Resource) -> None:
+        if resource not in self._listeners:
+            self._listeners[resource] = {}
+            self._cancels.append(self.source.subscribe(resource, lambda change: self._route(resource, change)))
+
     def _route(self, resource: Resource, change: Change) -> None:
         metadata = change.object["metadata"]
         namespace = metadata.get("namespace", "") if resource.namespaced else metadata["name"]
         for listener in tuple(self._listeners[resource].get(namespace, ())):
             listener(change)
+        hook = self._hooks.get(namespace)
+        if hook is not None:
+            hook(change)
 
 
 def owned(hub: HostHub, tenancy: Tenancy, resource: Resource, name: str) -> Object | None:
-    """The host object of that name, if it is this cluster's."""
+    """The host object of that name (one that the cluster would give), if it is this cluster's."""
     found = hub.source.get(resource, tenancy.namespace, name)
-    return found if found is not None and tenancy.owns(found) else None
+    return found if found is not None and tenancy.marks(found) else None

@@ -124,17 +124,24 @@ class Tenancy:
         translated["matchExpressions"] = expressions + self.scope(namespaces)
         return translated
 
+    def marks(self, host: Object) -> bool:
+        """Whether a host object carries this cluster's marks. Enough for one that was looked up by its right name."""
+        metadata = host["metadata"]
+        return (
+            metadata.get("namespace") == self.namespace
+            and (metadata.get("labels") or {}).get(CLUSTER) == self.host_id
+            and UID in (metadata.get("annotations") or {})
+        )
+
     def owns(self, host: Object) -> bool:
         """Whether a host object is this cluster's: marked as such, and called what its marks say.
 
         The marks alone are not enough, because people copy manifests with all their labels and annotations.
         """
+        if not self.marks(host):
+            return False
         metadata = host["metadata"]
-        if metadata.get("namespace") != self.namespace or (metadata.get("labels") or {}).get(CLUSTER) != self.host_id:
-            return False
-        annotations = metadata.get("annotations") or {}
-        if UID not in annotations:
-            return False
+        annotations = metadata["annotations"]
         if TOKENS_OF in annotations:
             namespace, _, name = annotations[TOKENS_OF].partition("/")
             return bool(metadata["name"] == self.token_name(name, namespace, annotations[UID]))
