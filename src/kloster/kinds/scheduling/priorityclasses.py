@@ -77,4 +77,5 @@ STRATEGY = Strategy(
     validate=_validate,
     validate_update=_validate_update,
     cells=_cells,
+    tables={("Name", "Value", "Global-Default", "Age"): lambda priority, now: _cells(priority, now)[:4]},
 )
