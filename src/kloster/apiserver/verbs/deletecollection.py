@@ -1,4 +1,4 @@
-"""DELETECOLLECTION: deletes what a list with the same selectors would show, one object after the other.
+"""DELETECOLLECTION: deletes what a list with the same selectors would show, a hundred objects to a transaction.
 
 Objects that vanish meanwhile are no error. The answer is the list as it was found.
 """
@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from kloster.apiserver import options, selection
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import delete, list
-from kloster.apiserver.verbs.delete import Deletion
+from kloster.apiserver.verbs.delete import DeleteOptions, Deletion
 from kloster.client.transport import Response
 from kloster.stores.api import Decision, Key, Operation, View
+
+_TOGETHER = 100
 
 
 async def serve(call: Call) -> Response:
@@ -20,15 +22,20 @@ async def serve(call: Call) -> Response:
     settings = delete.parse(call)
     form = list.check_form(call)
     shown = list.page(call, asked, selection.select(call, asked))
-    store = call.cluster.store
-    for entry in shown.entries:
-        await store.transact(_decision(Deletion(call, settings), entry.key))
+    entries = shown.entries
+    for start in range(0, len(entries), _TOGETHER):
+        keys = [entry.key for entry in entries[start : start + _TOGETHER]]
+        await call.cluster.store.transact(_decision(call, settings, keys))
     return list.answer(call, form, shown)
 
 
-def _decision(deletion: Deletion, key: Key) -> Decision:
+def _decision(call: Call, settings: DeleteOptions, keys: Sequence[Key]) -> Decision:
     def decide(view: View) -> Sequence[Operation]:
-        entry = view.get(key)
-        return () if entry is None else deletion.decide(view, entry)
+        operations: tuple[Operation, ...] = ()
+        for key in keys:
+            entry = view.get(key)
+            if entry is not None:
+                operations += tuple(Deletion(call, settings).decide(view, entry))
+        return operations
 
     return decide
