@@ -156,7 +156,8 @@ def references(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
         for key, value in schema.items():
             if key == "$ref" and isinstance(value, str):
-                yield value.rpartition("/")[2]
+                if value.startswith((Form.V2.value, Form.V3.value)):
+                    yield value.rpartition("/")[2]
             else:
                 yield from references(value)
     elif isinstance(schema, list):
