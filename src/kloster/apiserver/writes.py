@@ -16,149 +16,18 @@ from dataclasses import dataclass, field
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, apply, errors
-from kloster.apimachinery.apply import fieldset
-from kloster.apimachinery.apply.reset import NOTHING, Reset
 from kloster.apimachinery.cloning import clone
-from kloster.apimachinery.errors import FieldError, StatusError, forbidden_field, not_supported, required
+from kloster.apimachinery.errors import FieldError, StatusError
 from kloster.apiserver import admission, answers, names, storage
 from kloster.apiserver.admission import service_allocation
 from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt
 from kloster.apiserver.call import Call
+from kloster.apiserver.facets import MAIN, Facet
 from kloster.apiserver.resources import Served
+from kloster.apiserver.write_options import WriteOptions, manager_of
 from kloster.client.transport import Response
 from kloster.kinds import metadata
-from kloster.kinds.metadata import same
 from kloster.stores.api import Entry, Event, Operation, Remove, View
-
-_VALIDATION = ("", "Ignore", "Strict", "Warn")
-_MANAGER_LIMIT = 128
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """The parameters of a write. `validation` is Ignore, Warn or Strict; `manager` as it was given."""
-
-    dry_run: bool = False
-    manager: str = ""
-    validation: str = "Warn"
-    force: bool = False
-
-
-def parse(call: Call, kind: str, apply_patch: bool = False) -> WriteOptions:
-    """Reads and checks the parameters. `kind` is CreateOptions, UpdateOptions or PatchOptions. Raises 422."""
-    query = call.request.query
-    if not query and not apply_patch:
-        return _PLAIN
-    dry_run = [value for key, value in query if key == "dryRun"]
-    manager = call.request.param("fieldManager")
-    validation = call.request.param("fieldValidation")
-    force = any(key == "force" for key, _ in query)
-    found: list[FieldError] = []
-    if kind == "PatchOptions":
-        if apply_patch and not manager:
-            found.append(required("fieldManager", "is required for apply patch"))
-        if force and not apply_patch:
-            found.append(forbidden_field("force", "may not be specified for non-apply patch"))
-    found.extend(metadata.validate_field_manager(manager, "fieldManager"))
-    found.extend(check_dry_run(dry_run))
-    if validation not in _VALIDATION:
-        found.append(not_supported("fieldValidation", validation, _VALIDATION))
-    if found:
-        raise errors.invalid("meta.k8s.io", kind, "", found)
-    return WriteOptions(bool(dry_run), manager, validation or "Warn", call.flag("force"))
-
-
-_PLAIN = WriteOptions()
-
-
-def check_dry_run(values: Sequence[str]) -> Iterable[FieldError]:
-    if any(value != "All" for value in values):
-        yield not_supported("dryRun", list(values), ("All",))
-
-
-def manager_of(call: Call, options: WriteOptions) -> str:
-    """The field manager: as given, otherwise the first part of the user agent."""
-    if options.manager:
-        return options.manager
-    agent = call.request.headers.get("user-agent", "").partition("/")[0]
-    return "".join(char for char in agent if char.isprintable())[:_MANAGER_LIMIT]
-
-
-# What is being written: the main resource or a subresource that shows the same object.
-Prepare = Callable[[Served, Object, Object], None]
-Validate = Callable[[Served, Object, Object], Iterable[FieldError]]
-
-
-def _prepare_main(served: Served, new: Object, old: Object) -> None:
-    strategy = served.strategy
-    if strategy.status:
-        _restore(new, old, "status")
-    new["metadata"]["generation"] = old["metadata"].get("generation", 0)
-    strategy.prepare_update(new, old)
-    if strategy.generation and _differs(new, old):
-        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-    if not new["metadata"].get("generation"):
-        new["metadata"].pop("generation", None)
-
-
-def _validate_main(served: Served, new: Object, old: Object) -> Iterable[FieldError]:
-    if served.kind.builtin:  # a custom resource may keep what it had, so only the comparison judges it
-        yield from served.strategy.validate(new)
-    yield from served.strategy.validate_update(new, old)
-
-
-def _prepare_status(served: Served, new: Object, old: Object) -> None:
-    strategy = served.strategy
-    _keep_generation(new, old)
-    if strategy.prepare_status is not None:
-        strategy.prepare_status(new, old)
-        return
-    for name in (new.keys() | old.keys()) - {"metadata", "status", "apiVersion", "kind"}:
-        _restore(new, old, name)
-
-
-def _keep_generation(new: Object, old: Object) -> None:
-    _restore(new["metadata"], old["metadata"], "generation")
-
-
-def _restore(new: Object, old: Object, name: str) -> None:
-    if name in old:
-        new[name] = old[name]
-    else:
-        new.pop(name, None)
-
-
-def _differs(new: Object, old: Object) -> bool:
-    """Whether anything outside metadata and status has changed."""
-    outside = {"metadata", "status", "apiVersion", "kind"}
-    return any(not same(new.get(name), old.get(name)) for name in (new.keys() | old.keys()) - outside)
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """A way to write an object: its main resource, or a subresource that shows the whole object.
-
-    prepare    puts back what this way cannot change
-    validate   the findings on (new, old), beyond those on metadata
-    resets     what the request cannot change, hence never owns
-    """
-
-    subresource: str
-    prepare: Prepare
-    validate: Validate
-    resets: Callable[[Served], Reset] = lambda _: NOTHING
-
-
-_NO_STATUS = Reset(fieldset.from_paths(("f:status",)))
-_NO_SPEC = Reset(fieldset.from_paths(("f:spec",)))
-
-MAIN = Facet("", _prepare_main, _validate_main, lambda served: _NO_STATUS if served.strategy.status else NOTHING)
-STATUS = Facet(
-    "status",
-    _prepare_status,
-    lambda served, new, old: served.strategy.validate_status(new, old),
-    lambda _: _NO_SPEC,
-)
 
 
 @dataclass(slots=True)

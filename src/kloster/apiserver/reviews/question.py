@@ -8,7 +8,7 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import FieldError
-from kloster.apiserver import answers, bodies, writes
+from kloster.apiserver import answers, bodies, write_options, writes
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import create
 from kloster.client.transport import Response, User
@@ -17,14 +17,14 @@ from kloster.client.transport import Response, User
 def read(call: Call) -> Object:
     """The question, with its managedFields. Raises StatusError."""
     kind = call.resource.kind
-    options = writes.parse(call, "CreateOptions")
+    options = write_options.parse(call, "CreateOptions")
     item = bodies.read(call, bodies.expect(kind), options.validation)
     create.place(call, item)
     fields = track_update(
         None,
         item,
         kind.type,
-        manager=writes.manager_of(call, options),
+        manager=write_options.manager_of(call, options),
         api_version=kind.api_version,
         now=rfc3339(call.cluster.clock.now()),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from kloster.apiserver.call import Call
+from kloster.apiserver.facets import Facet
 from kloster.apiserver.verbs import get, patch, update
-from kloster.apiserver.writes import Facet
 from kloster.client.transport import Response
 from kloster.kinds.certificates import certificatesigningrequests as requests
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import admission, answers, bodies, storage, writes
+from kloster.apiserver import admission, answers, bodies, storage, write_options
 from kloster.apiserver.admission.api import CREATE, Attempt
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -23,7 +23,7 @@ PODS = "/pods"
 
 
 async def serve(call: Call) -> Response:
-    options = writes.parse(call, "CreateOptions")
+    options = write_options.parse(call, "CreateOptions")
     type_ = call.cluster.catalog.type("", "v1", "Binding")
     assert type_ is not None
     binding = bodies.read(call, Expected("", "v1", "Binding", type_), options.validation)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors, selectors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, bodies, storage, writes
+from kloster.apiserver import answers, bodies, storage, write_options
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
 from kloster.apiserver.subresources.binding import SUCCESS, set_condition
@@ -28,7 +28,7 @@ _ENDED = ("Succeeded", "Failed", "Pending")
 
 async def serve(call: Call) -> Response:
     served = call.resource
-    options = writes.parse(call, "CreateOptions")
+    options = write_options.parse(call, "CreateOptions")
     type_ = call.cluster.catalog.type("policy", "v1", "Eviction")
     assert type_ is not None
     eviction = bodies.read(call, Expected("policy", "v1", "Eviction", type_), options.validation)

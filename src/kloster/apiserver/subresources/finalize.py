@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Iterable
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.apiserver.call import Call
+from kloster.apiserver.facets import Facet
 from kloster.apiserver.resources import Served
 from kloster.apiserver.verbs import update
-from kloster.apiserver.writes import Facet
 from kloster.client.transport import Response
 
 

@@ -10,9 +10,9 @@ from kloster.apimachinery.apply.reset import Reset
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import FieldError, forbidden_field
 from kloster.apiserver.call import Call
+from kloster.apiserver.facets import Facet
 from kloster.apiserver.resources import Served
 from kloster.apiserver.verbs import get, patch, update
-from kloster.apiserver.writes import Facet
 from kloster.client.transport import Response
 from kloster.kinds.metadata import same
 

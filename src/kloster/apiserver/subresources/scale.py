@@ -15,12 +15,14 @@ from typing import Any
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, apply, errors, selectors
 from kloster.apimachinery.errors import invalid_value
-from kloster.apiserver import answers, bodies, storage, writes
+from kloster.apiserver import answers, bodies, storage, write_options, writes
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
+from kloster.apiserver.facets import MAIN, Facet
 from kloster.apiserver.resources import ScalePaths, Served
 from kloster.apiserver.verbs import create, get, patch
-from kloster.apiserver.writes import MAIN, Facet, Outcome, WriteOptions
+from kloster.apiserver.write_options import WriteOptions
+from kloster.apiserver.writes import Outcome
 from kloster.client.transport import Response
 from kloster.stores.api import Entry, Operation, View
 
@@ -32,6 +34,7 @@ _GROUP, _VERSION, _KIND = "autoscaling", "v1", "Scale"
 def serve(call: Call) -> Response | Awaitable[Response]:
     if call.target.verb == "get":
         found = call.cluster.forms.object(call.resource, get.find(call))
+        _check(call.resource, found)
         return answers.value(call, shown(call.resource, found), 200, _expected(call).type)
     return _patch(call) if call.target.verb == "patch" else _update(call)
 
@@ -62,6 +65,13 @@ def shown(served: Served, item: Object) -> Object:
     }
 
 
+def _check(served: Served, item: Object) -> None:
+    """A custom resource without replicas has no Scale to show. Raises StatusError 500."""
+    if not served.kind.builtin and _at(item, served.scale.replicas) is None:
+        path = "." + ".".join(served.scale.replicas)
+        raise errors.internal(f'the spec replicas field "{path}" does not exist')
+
+
 def _selector(value: Any) -> str:
     """As text: a custom resource has a text, workloads a LabelSelector, ReplicationControllers a map."""
     if isinstance(value, str) or not value:
@@ -89,32 +99,32 @@ def _expected(call: Call) -> Expected:
     return Expected(_GROUP, _VERSION, _KIND, type_)
 
 
-def _order(scale: Object) -> _Order:
+def _order(scale: Object, builtin: bool) -> _Order:
     """Raises StatusError 422."""
     meta = scale["metadata"]
     replicas = (scale.get("spec") or {}).get("replicas") or 0
-    if replicas < 0:
+    if replicas < 0 and builtin:  # a custom resource refuses it in its own words
         finding = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise errors.invalid(_GROUP, _KIND, meta.get("name", ""), [finding])
     return _Order(replicas, meta.get("resourceVersion", ""), meta.get("uid", ""))
 
 
 async def _update(call: Call) -> Response:
-    options = writes.parse(call, "UpdateOptions")
+    options = write_options.parse(call, "UpdateOptions")
     scale = bodies.read(call, _expected(call), options.validation)
     create.place(call, scale)
     create.check_name(call, scale)
 
     def change(entry: Entry) -> writes.Change:
-        order = _order(scale)
+        order = _order(scale, call.resource.kind.builtin)
         return lambda item: _scaled(call, entry, item, order)
 
-    return await _perform(call, options, change, tracked=False)
+    return await _perform(call, options, change, tracked=not call.resource.kind.builtin)
 
 
 async def _patch(call: Call) -> Response:
     media = patch.check_media(call)
-    options = writes.parse(call, "PatchOptions", media == patch.APPLY)
+    options = write_options.parse(call, "PatchOptions", media == patch.APPLY)
     read = patch.read(call, media)
     expected = _expected(call)
 
@@ -125,10 +135,11 @@ async def _patch(call: Call) -> Response:
         after = patch.apply_to(before, read, expected.type)
         scale = patch.decode_patched(call, expected, after, read, options)
         create.check_name(call, scale)
-        order = _order(scale)
+        order = _order(scale, call.resource.kind.builtin)
         return lambda item: _scaled(call, entry, item, order)
 
-    return await _perform(call, options, change, tracked=media == patch.APPLY)
+    # Upstream knows no owners of a custom resource's replicas: its type converter has no Scale.
+    return await _perform(call, options, change, tracked=media == patch.APPLY or not call.resource.kind.builtin)
 
 
 async def _perform(call: Call, options: WriteOptions, change: Any, tracked: bool) -> Response:

@@ -9,7 +9,7 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import invalid_value
-from kloster.apiserver import answers, bodies, writes
+from kloster.apiserver import answers, bodies, write_options
 from kloster.apiserver.authentication.tokens import Bound, Order, validate_lifetime
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -26,7 +26,7 @@ def serve(call: Call) -> Response:
     tokens = cluster.ports.tokens
     if tokens is None:
         raise errors.path_not_found()
-    options = writes.parse(call, "CreateOptions")
+    options = write_options.parse(call, "CreateOptions")
     type_ = cluster.catalog.type(_GROUP, "v1", _KIND)
     assert type_ is not None
     request = bodies.read(call, Expected(_GROUP, "v1", _KIND, type_), options.validation)
@@ -46,7 +46,7 @@ def serve(call: Call) -> Response:
         None,
         request,
         type_,
-        manager=writes.manager_of(call, options),
+        manager=write_options.manager_of(call, options),
         api_version=f"{_GROUP}/v1",
         now=rfc3339(now),
         subresource="token",

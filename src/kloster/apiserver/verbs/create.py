@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kloster.apimachinery import Object, errors
-from kloster.apiserver import answers, bodies, storage, writes
+from kloster.apiserver import answers, bodies, storage, write_options, writes
 from kloster.apiserver.admission import service_account
 from kloster.apiserver.call import Call
 from kloster.apiserver.writes import Outcome
@@ -15,7 +15,7 @@ from kloster.stores.api import Operation, View
 
 async def serve(call: Call) -> Response:
     served = call.resource
-    options = writes.parse(call, "CreateOptions")
+    options = write_options.parse(call, "CreateOptions")
     call.form()
     item = bodies.read(call, bodies.expect(served.kind), options.validation)
     place(call, item)

@@ -17,7 +17,7 @@ from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError, StatusError, invalid_value, not_supported
 from kloster.apimachinery.schema.decode import decode
-from kloster.apiserver import admission, answers, bodies, negotiation, storage, writes, yaml_text
+from kloster.apiserver import admission, answers, bodies, negotiation, storage, write_options, writes, yaml_text
 from kloster.apiserver.admission import definitions
 from kloster.apiserver.admission.api import DELETE, Attempt
 from kloster.apiserver.call import Call
@@ -91,7 +91,7 @@ def _findings(options: DeleteOptions, given: Object) -> Iterable[FieldError]:
         yield invalid_value("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
     if policy is not None and policy not in _POLICIES[:3]:
         yield not_supported("propagationPolicy", policy, _POLICIES)
-    yield from writes.check_dry_run(given.get("dryRun") or ())
+    yield from write_options.check_dry_run(given.get("dryRun") or ())
 
 
 def _from_body(call: Call) -> Object:

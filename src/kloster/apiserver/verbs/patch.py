@@ -22,11 +22,13 @@ from kloster.apimachinery.errors import StatusError, invalid_value
 from kloster.apimachinery.patches import json_patch, merge, strategic
 from kloster.apimachinery.schema import encode, strict
 from kloster.apimachinery.schema.decode import DecodeError
-from kloster.apiserver import bodies, convert, negotiation, storage, writes, yaml_text
+from kloster.apiserver import bodies, convert, negotiation, storage, write_options, writes, yaml_text
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
+from kloster.apiserver.facets import MAIN, Facet
 from kloster.apiserver.verbs import create
-from kloster.apiserver.writes import MAIN, Facet, Outcome, WriteOptions
+from kloster.apiserver.write_options import WriteOptions
+from kloster.apiserver.writes import Outcome
 from kloster.client.transport import Response
 from kloster.stores.api import Operation, View
 
@@ -56,7 +58,7 @@ async def serve_facet(call: Call, facet: Facet) -> Response:
     """PATCH of an object through its main resource or a subresource that shows it whole."""
     served = call.resource
     media = check_media(call)
-    options = writes.parse(call, "PatchOptions", media == APPLY)
+    options = write_options.parse(call, "PatchOptions", media == APPLY)
     call.form()
     patch = read(call, media)
     outcome = Outcome()
@@ -200,7 +202,7 @@ def _applied(call: Call, facet: Facet, live: Object | None, patch: Patch, option
         before,
         patch.value,
         kind.type,
-        manager=writes.manager_of(call, options),
+        manager=write_options.manager_of(call, options),
         api_version=kind.api_version,
         force=options.force,
         now=rfc3339(call.cluster.clock.now()),

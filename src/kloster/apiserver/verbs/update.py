@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kloster.apimachinery import Object, errors
-from kloster.apiserver import bodies, storage, writes
+from kloster.apiserver import bodies, storage, write_options, writes
 from kloster.apiserver.call import Call
+from kloster.apiserver.facets import MAIN, Facet
 from kloster.apiserver.verbs import create
-from kloster.apiserver.writes import MAIN, Facet, Outcome, WriteOptions
+from kloster.apiserver.write_options import WriteOptions
+from kloster.apiserver.writes import Outcome
 from kloster.client.transport import Response
 from kloster.stores.api import Entry, Operation, View
 
@@ -20,7 +22,7 @@ async def serve(call: Call) -> Response:
 async def serve_facet(call: Call, facet: Facet) -> Response:
     """PUT of an object through its main resource or a subresource that shows it whole."""
     served = call.resource
-    options = writes.parse(call, "UpdateOptions")
+    options = write_options.parse(call, "UpdateOptions")
     call.form()
     item = bodies.read(call, bodies.expect(served.kind), options.validation)
     create.place(call, item)

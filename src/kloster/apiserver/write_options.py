@@ -1,0 +1,64 @@
+"""The parameters of create, update and patch, checked as upstream checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kloster.apimachinery import errors
+from kloster.apimachinery.errors import FieldError, forbidden_field, not_supported, required
+from kloster.apiserver.call import Call
+from kloster.kinds import metadata
+
+_VALIDATION = ("", "Ignore", "Strict", "Warn")
+_MANAGER_LIMIT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """The parameters of a write. `validation` is Ignore, Warn or Strict; `manager` as it was given."""
+
+    dry_run: bool = False
+    manager: str = ""
+    validation: str = "Warn"
+    force: bool = False
+
+
+def parse(call: Call, kind: str, apply_patch: bool = False) -> WriteOptions:
+    """Reads and checks the parameters. `kind` is CreateOptions, UpdateOptions or PatchOptions. Raises 422."""
+    query = call.request.query
+    if not query and not apply_patch:
+        return _PLAIN
+    dry_run = [value for key, value in query if key == "dryRun"]
+    manager = call.request.param("fieldManager")
+    validation = call.request.param("fieldValidation")
+    force = any(key == "force" for key, _ in query)
+    found: list[FieldError] = []
+    if kind == "PatchOptions":
+        if apply_patch and not manager:
+            found.append(required("fieldManager", "is required for apply patch"))
+        if force and not apply_patch:
+            found.append(forbidden_field("force", "may not be specified for non-apply patch"))
+    found.extend(metadata.validate_field_manager(manager, "fieldManager"))
+    found.extend(check_dry_run(dry_run))
+    if validation not in _VALIDATION:
+        found.append(not_supported("fieldValidation", validation, _VALIDATION))
+    if found:
+        raise errors.invalid("meta.k8s.io", kind, "", found)
+    return WriteOptions(bool(dry_run), manager, validation or "Warn", call.flag("force"))
+
+
+_PLAIN = WriteOptions()
+
+
+def check_dry_run(values: Sequence[str]) -> Iterable[FieldError]:
+    if any(value != "All" for value in values):
+        yield not_supported("dryRun", list(values), ("All",))
+
+
+def manager_of(call: Call, options: WriteOptions) -> str:
+    """The field manager: as given, otherwise the first part of the user agent."""
+    if options.manager:
+        return options.manager
+    agent = call.request.headers.get("user-agent", "").partition("/")[0]
+    return "".join(char for char in agent if char.isprintable())[:_MANAGER_LIMIT]
