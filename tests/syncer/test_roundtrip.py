@@ -16,9 +16,13 @@ from kloster.client.resources import (
     JOBS,
     NAMESPACES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     PODS,
     SECRETS,
     SERVICES,
+    STATEFUL_SETS,
+    STORAGE_CLASSES,
 )
 from kloster.client.transport import Request
 from kloster.syncer.names import CLUSTER
@@ -442,6 +446,88 @@ class TestServices:
         await dev.delete(SERVICES, "db")
         await world.settle()
         assert await dev.on_host(ENDPOINT_SLICES) == []
+
+
+class TestClaims:
+    @staticmethod
+    @syncing
+    async def test_a_claim_is_bound_when_its_first_pod_comes(world: World, dev: Virtual) -> None:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        await dev.create(PERSISTENT_VOLUME_CLAIMS, "data", spec=spec)
+        await world.settle()
+        assert (await dev.get(PERSISTENT_VOLUME_CLAIMS, "data"))["status"]["phase"] == "Pending"
+        assert "waiting for first consumer" in (await dev.events("WaitForFirstConsumer"))[0]["message"]
+        await dev.pod("db", volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}])
+        await world.settle()
+        assert (await dev.get(PODS, "db"))["status"]["phase"] == "Running"
+        claim, host = await dev.get(PERSISTENT_VOLUME_CLAIMS, "data"), await dev.host(PERSISTENT_VOLUME_CLAIMS, "data")
+        assert host is not None
+        assert claim["status"] == host["status"]
+        assert claim["status"]["capacity"] == {"storage": "1Gi"}
+        assert claim["spec"]["storageClassName"] == "simulated"
+        assert claim["spec"]["volumeName"] != host["spec"]["volumeName"]
+        assert len(await world.host.all(PERSISTENT_VOLUMES)) == 1
+        await dev.patch(PERSISTENT_VOLUME_CLAIMS, "data", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+        await world.settle()
+        assert (await dev.get(PERSISTENT_VOLUME_CLAIMS, "data"))["status"]["capacity"] == {"storage": "2Gi"}
+        await dev.delete(PODS, "db")
+        await dev.delete(PERSISTENT_VOLUME_CLAIMS, "data")
+        await world.settle()
+        assert await dev.on_host(PERSISTENT_VOLUME_CLAIMS) == []
+        assert await world.host.all(PERSISTENT_VOLUMES) == []
+
+    @staticmethod
+    @syncing
+    async def test_a_stateful_set_keeps_its_claims(world: World, dev: Virtual) -> None:
+        labels = {"app": "db"}
+        claim = {
+            "metadata": {"name": "data"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        }
+        pod = {"containers": [{**APP[0], "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}
+        spec = {
+            "replicas": 2,
+            "serviceName": "db",
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "volumeClaimTemplates": [claim],
+        }
+        await dev.create(STATEFUL_SETS, "db", spec=spec)
+        await world.settle(10)
+        assert {one["metadata"]["name"]: one["status"]["phase"] for one in await dev.all(PODS)} == {
+            "db-0": "Running",
+            "db-1": "Running",
+        }
+        volumes = await world.host.names(PERSISTENT_VOLUMES)
+        await dev.delete(PODS, "db-0")
+        await world.settle(10)
+        assert (await dev.get(PODS, "db-0"))["status"]["phase"] == "Running"
+        assert await world.host.names(PERSISTENT_VOLUMES) == volumes
+
+    @staticmethod
+    @syncing
+    async def test_a_claim_that_names_nothing_known(world: World, dev: Virtual) -> None:
+        await dev.pod("db", volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}])
+        await world.settle()
+        (condition,) = (await dev.get(PODS, "db"))["status"]["conditions"]
+        assert condition["message"] == (
+            '0/3 nodes are available: persistentvolumeclaim "data" not found. preemption: 0/3 nodes are available: '
+            "3 Preemption is not helpful for scheduling."
+        )
+        spec = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "fast",
+        }
+        await dev.create(PERSISTENT_VOLUME_CLAIMS, "data", spec=spec)
+        await world.settle()
+        (condition,) = (await dev.get(PODS, "db"))["status"]["conditions"]
+        assert "pod has unbound immediate PersistentVolumeClaims" in condition["message"]
+        assert (await dev.events("ProvisioningFailed"))[0]["message"] == 'storageclass.storage.k8s.io "fast" not found'
+        parts = {"provisioner": "simulated.kloster.dev", "volumeBindingMode": "Immediate"}
+        await world.host.create(STORAGE_CLASSES, "fast", **parts)
+        await world.settle()
+        assert (await dev.get(PODS, "db"))["status"]["phase"] == "Running"
 
 
 class TestNamespaces:

@@ -32,7 +32,7 @@ from kloster.apiserver.forms import FormCache
 from kloster.client.api import Resource
 from kloster.client.client import Client
 from kloster.client.inprocess import InProcessTransport
-from kloster.client.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SECRETS
+from kloster.client.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
 from kloster.client.sources import LiveSource
 from kloster.client.transport import Request, Response, User
 from kloster.controllers import HOST_TABLE, select
@@ -42,6 +42,7 @@ from kloster.kinds.catalog import catalog
 from kloster.nodes.node import Node, NodeConfig, agent_controller, heartbeat_controller
 from kloster.nodes.references import Lookup
 from kloster.nodes.simulated.executor import SimulatedExecutor, Timings
+from kloster.nodes.simulated.volumes import volume_controllers
 from kloster.runtime.api import Context, Controller
 from kloster.runtime.dispatcher import Attachment, Dispatcher
 from kloster.runtime.recorder import EventRecorder
@@ -296,12 +297,17 @@ class World:
                 heartbeat_controller(machines),
                 scheduler_controller(self.snapshot),
                 agent_controller(machines),
+                *volume_controllers(),
             ]
         )
 
     def _nodes(self, count: int, timings: Timings | None) -> dict[str, Node]:
         def lookup(namespace: str) -> Lookup:
-            resources = {"configmap": CONFIG_MAPS, "secret": SECRETS}
+            resources = {
+                "configmap": CONFIG_MAPS,
+                "secret": SECRETS,
+                "persistentvolumeclaim": PERSISTENT_VOLUME_CLAIMS,
+            }
             return lambda kind, name: self.host.source.get(resources[kind], namespace, name)
 
         made = {}

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.cluster import Settings
+from kloster.apiserver.http.listeners import Listener
+from kloster.apiserver.http.sites import LazySite
 from kloster.client.client import Client
-from kloster.client.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, SECRETS
+from kloster.client.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, PERSISTENT_VOLUME_CLAIMS, SECRETS
 from kloster.controllers import HOST_TABLE, select
-from kloster.fleet import kubeconfig
+from kloster.fleet import addresses, kubeconfig
 from kloster.fleet.assembly import Assembled, assemble
 from kloster.fleet.datadir import write_bytes
 from kloster.fleet.lifecycle import create
 from kloster.fleet.ports import Ports
-from kloster.fleet.reconciler import Fleet, endpoint
+from kloster.fleet.reconciler import url
 from kloster.fleet.shared import Shared
 from kloster.fleet.spec import LATEST
 from kloster.fleet.virtualcluster import VIRTUAL_CLUSTERS, definition
@@ -26,7 +28,6 @@ from kloster.nodes.simulated.connector import SimulatedConnector
 from kloster.nodes.simulated.executor import SimulatedExecutor
 from kloster.scheduler.loop import scheduler_controller
 from kloster.scheduler.snapshot import Snapshot
-from kloster.syncer.connector import HostConnector
 from kloster.syncer.hub import HostHub
 
 ID = "host"
@@ -36,35 +37,49 @@ RUNTIME = "simulated://"
 
 @dataclass(slots=True)
 class EmbeddedHost:
-    """The host cluster, its nodes and the fleet on it."""
+    """The host cluster, its nodes, and the hub through which syncers see it."""
 
     cluster: Assembled
-    fleet: Fleet
+    site: LazySite
+    port: int
+    listener: Listener
     snapshot: Snapshot
     hub: HostHub
 
     async def close(self) -> None:
-        """Stop the fleet, then the host."""
-        await self.fleet.close()
+        server = self.cluster.shared.server
+        server.stop_listening(self.listener)
+        await server.close_site(self.site.name)
         self.hub.close()
         self.snapshot.close()
         await self.cluster.close()
 
 
 async def start(shared: Shared, ports: Ports, nodes: int) -> EmbeddedHost:
-    """Bring the host up with `nodes` simulated nodes, then the clusters that it knows."""
+    """Bring the host up with `nodes` simulated nodes. Raises StoreBroken, DataDirError, PortTaken."""
     settings = Settings()
     made = await create.load_or_make_record(shared, ID, "", "host", LATEST, settings)
     cluster = await assemble(shared, made, settings, SimulatedConnector())
+    try:
+        return await _start(shared, ports, cluster, nodes)
+    except BaseException:
+        await cluster.close()
+        raise
+
+
+async def _start(shared: Shared, ports: Ports, cluster: Assembled, nodes: int) -> EmbeddedHost:
     cluster.served.ports.metrics = shared.metrics.exposition  # who may see the host's may see the fleet's
-    shared.sites.set_common(cluster.site)
-    create.listen(cluster, ports)
-    _write_admin(shared, cluster)
+    site = LazySite(cluster.record.display, cluster.served, cluster.record.identity.material)
+    shared.sites.set_common(site)
+    listening = addresses.bind(shared.bind, ports, ID)
+    port = int(listening.getsockname()[1])
+    shared.sites.add("", "host", port, site)
+    listener = shared.server.listen_bound(listening)
+    _write_admin(shared, cluster, port)
     await _install(cluster.client, definition())
     snapshot = Snapshot(cluster.source)
     machines = _nodes(shared, cluster, nodes)
     hub = HostHub(cluster.client, cluster.source)
-    fleet = Fleet(shared, hub, ports, lambda tenancy: HostConnector(hub, tenancy), settings)
     cluster.attach(
         [
             *select(["*"]),
@@ -75,15 +90,18 @@ async def start(shared: Shared, ports: Ports, nodes: int) -> EmbeddedHost:
         ]
     )
     await _served(cluster)
-    cluster.attach([fleet.controller()])
-    return EmbeddedHost(cluster, fleet, snapshot, hub)
+    return EmbeddedHost(cluster, site, port, listener, snapshot, hub)
 
 
 def _nodes(shared: Shared, cluster: Assembled, count: int) -> dict[str, Node]:
     """Simulated nodes, each with a /24 of 10.244.0.0/16 for its pods."""
 
     def lookup(namespace: str) -> Lookup:
-        resources = {"configmap": CONFIG_MAPS, "secret": SECRETS}
+        resources = {
+            "configmap": CONFIG_MAPS,
+            "secret": SECRETS,
+            "persistentvolumeclaim": PERSISTENT_VOLUME_CLAIMS,
+        }
         return lambda kind, name: cluster.source.get(resources[kind], namespace, name)
 
     made = {}
@@ -100,9 +118,10 @@ def _nodes(shared: Shared, cluster: Assembled, count: int) -> dict[str, Node]:
     return made
 
 
-def _write_admin(shared: Shared, cluster: Assembled) -> None:
+def _write_admin(shared: Shared, cluster: Assembled, port: int) -> None:
     """``admin.conf`` in the data directory: what the commands use."""
-    document = kubeconfig.admin(CONTEXT, endpoint(cluster), cluster.record.identity, shared.clock.now())
+    server = url(shared.bind, port)
+    document = kubeconfig.admin(CONTEXT, server, cluster.record.identity, shared.clock.now())
     write_bytes(shared.data_dir.admin_kubeconfig, kubeconfig.dump(document).encode())
 
 

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from kloster.apimachinery import Object
 
 Lookup = Callable[[str, str], Object | None]
-"""("configmap" or "secret", name) → the object in the pod's namespace."""
+"""("configmap", "secret" or "persistentvolumeclaim", name) → the object in the pod's namespace."""
 
 
 def missing_volume(pod: Object, lookup: Lookup) -> tuple[str, str] | None:
     """(reason, message) for the first volume that cannot be set up."""
     for volume in pod["spec"].get("volumes", ()):
+        problem = _unbound_claim(pod, volume, lookup)
+        if problem:
+            return "FailedMount", problem
         for kind, name in _volume_references(volume):
             if lookup(kind, name) is None:
                 return (
@@ -24,6 +27,29 @@ def missing_volume(pod: Object, lookup: Lookup) -> tuple[str, str] | None:
                     f'MountVolume.SetUp failed for volume "{volume["name"]}" : {_missing(kind, name)}',
                 )
     return None
+
+
+def _unbound_claim(pod: Object, volume: Object, lookup: Lookup) -> str:
+    """Why the volume's claim cannot be used; empty if it can, or if the volume has none."""
+    metadata = pod["metadata"]
+    if "persistentVolumeClaim" in volume:
+        name = volume["persistentVolumeClaim"]["claimName"]
+    elif "ephemeral" in volume:
+        name = f"{metadata['name']}-{volume['name']}"
+    else:
+        return ""
+    claim = lookup("persistentvolumeclaim", name)
+    if claim is None:
+        why = f'failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found'
+    elif (claim.get("status") or {}).get("phase") != "Bound":
+        why = "PVC is not bound"
+    else:
+        return ""
+    place = f"{metadata.get('namespace', '')}/{name}"
+    return (
+        f"Unable to attach or mount volumes: unmounted volumes=[{volume['name']}], unattached volumes=[], failed to "
+        f"process volumes=[{volume['name']}]: error processing PVC {place}: {why}"
+    )
 
 
 def missing_environment(pod: Object, container: Object, lookup: Lookup) -> tuple[str, str] | None:

@@ -15,9 +15,9 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change
-from kloster.client.resources import NODES, PODS
+from kloster.client.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PODS, STORAGE_CLASSES
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
-from kloster.scheduler import plugins, preemption
+from kloster.scheduler import claims, plugins, preemption
 from kloster.scheduler.cycle import Cycle
 from kloster.scheduler.snapshot import NodeInfo, Snapshot
 
@@ -82,6 +82,7 @@ def wants_scheduling(pod: Object) -> bool:
 def scheduler_controller(snapshot: Snapshot) -> Controller:
     """The scheduler of the cluster that `snapshot` belongs to."""
     waiting: dict[Key, None] = {}
+    by_claim: dict[Key, set[Key]] = {}  # pods that wait for a claim
 
     def mine(change: Change) -> bool:
         return change.new is None or wants_scheduling(change.new)
@@ -95,6 +96,11 @@ def scheduler_controller(snapshot: Snapshot) -> Controller:
             return False
         return change.new is None or change.new.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
+    def claimed(change: Change) -> Iterable[Key]:
+        """A claim has come or been bound."""
+        metadata = change.object["metadata"]
+        return by_claim.pop(Key(metadata["namespace"], metadata["name"]), ())
+
     async def reconcile(context: Context, key: Key) -> Result | None:
         pod = context.source.get(PODS, key.namespace, key.name)
         waiting.pop(key, None)
@@ -102,17 +108,26 @@ def scheduler_controller(snapshot: Snapshot) -> Controller:
             return None
         if pod["spec"].get("schedulingGates"):
             return None
+        needed = _claims(context, pod)
+        if needed is not claims.NONE:
+            for name in claims.names(pod):
+                by_claim.setdefault(Key(key.namespace, name), set()).add(key)
+        if needed.problem:
+            total = len(snapshot.ready())
+            await _unschedulable(context, pod, f"0/{total} nodes are available: {needed.problem}.{_unhelpful(total)}")
+            return Result(after=LOOK_AGAIN)
         placement = decide(pod, snapshot)
         if placement.node is not None:
+            if needed.delayed:
+                await _select_node(context, needed.delayed, placement.node)
+                return Result(after=LOOK_AGAIN)
             await _bind(context, snapshot, pod, placement.node)
             return None
         waiting[key] = None
         victims = preemption.choose(pod, snapshot, feasible)
         text = placement.message
         if victims is None:
-            text += " preemption: 0/{0} nodes are available: {0} Preemption is not helpful for scheduling.".format(
-                len(snapshot.ready())
-            )
+            text += _unhelpful(len(snapshot.ready()))
         await _unschedulable(context, pod, text)
         if victims is not None:
             await _preempt(context, pod, victims)
@@ -122,8 +137,36 @@ def scheduler_controller(snapshot: Snapshot) -> Controller:
         Watch(PODS, relevant=mine),
         Watch(NODES, retry),
         Watch(PODS, retry, room),
+        Watch(PERSISTENT_VOLUME_CLAIMS, claimed),
     )
     return Controller("scheduler", watches, reconcile)
+
+
+def _unhelpful(total: int) -> str:
+    return f" preemption: 0/{total} nodes are available: {total} Preemption is not helpful for scheduling."
+
+
+def _claims(context: Context, pod: Object) -> claims.Claims:
+    namespace, source = pod["metadata"]["namespace"], context.source
+    return claims.look(
+        pod,
+        lambda name: source.get(PERSISTENT_VOLUME_CLAIMS, namespace, name),
+        lambda name: source.get(STORAGE_CLASSES, "", name),
+    )
+
+
+async def _select_node(context: Context, delayed: Iterable[Object], node: str) -> None:
+    """Tell the provisioner where the volumes are wanted. The pod is bound when they are there."""
+    for claim in delayed:
+        metadata = claim["metadata"]
+        if claims.SELECTED_NODE in (metadata.get("annotations") or {}):
+            continue
+        patch = {"metadata": {"uid": metadata["uid"], "annotations": {claims.SELECTED_NODE: node}}}
+        try:
+            await context.client.patch(PERSISTENT_VOLUME_CLAIMS, metadata["namespace"], metadata["name"], patch)
+        except StatusError as error:
+            if error.code not in (404, 409):
+                raise
 
 
 async def _bind(context: Context, snapshot: Snapshot, pod: Object, node: str) -> None:

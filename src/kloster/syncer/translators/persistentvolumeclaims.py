@@ -58,11 +58,14 @@ def _back(world: World, virtual: Object, host: Object) -> list[Action]:
     old = virtual.get("status") or {}
     patch: Object = {key: value for key, value in wanted.items() if old.get(key) != value}
     actions: list[Action] = []
-    bound = host["spec"].get("volumeName")
-    if bound and not virtual["spec"].get("volumeName"):
+    spec: Object = {}
+    if host["spec"].get("storageClassName") and virtual["spec"].get("storageClassName") is None:
+        spec["storageClassName"] = host["spec"]["storageClassName"]  # the host's default, as upstream fills it in
+    if host["spec"].get("volumeName") and not virtual["spec"].get("volumeName"):
         # The volume's own name is the host's affair; this one says only that there is one.
-        name = world.tenancy.name(virtual["metadata"]["name"], virtual["metadata"]["namespace"])
-        actions.append(PatchVirtual({"spec": {"volumeName": name}}))
+        spec["volumeName"] = world.tenancy.name(virtual["metadata"]["name"], virtual["metadata"]["namespace"])
+    if spec:
+        actions.append(PatchVirtual({"spec": spec}))
     if patch:
         actions.append(PatchVirtual({"status": patch}, "merge", "status"))
     return actions
