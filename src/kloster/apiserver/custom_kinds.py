@@ -25,6 +25,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.schema.build import META
 from kloster.apiserver.custom import Builder
 from kloster.apiserver.custom_versions import Version
+from kloster.apiserver.discovery import version_priority
 from kloster.apiserver.resources import ScalePaths, Served
 from kloster.kinds import conditions
 from kloster.kinds.catalog import Catalog, Kind, Subresource
@@ -32,7 +33,6 @@ from kloster.kinds.catalog import Catalog, Kind, Subresource
 # Definitions whose kinds are remembered, per Kubernetes version. A cluster holds on to what it serves by itself.
 _REMEMBERED = 512
 _VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
-_VERBS_TERMINATING = frozenset({"delete", "deletecollection", "get", "list", "watch"})
 _SUBRESOURCE_VERBS = ("get", "patch", "update")
 
 
@@ -86,7 +86,7 @@ def stamp(spec: Object) -> str:
 def _build(definition: Object, terminating: bool, versions: dict[str, Version]) -> tuple[Served, ...]:
     spec = definition["spec"]
     storage = next(version for version in versions.values() if version.storage)
-    kinds = {name: _kind(definition, version, storage, versions, terminating) for name, version in versions.items()}
+    kinds = {name: _kind(definition, version, storage, versions) for name, version in versions.items()}
     mark = stamp(spec)
     served = []
     for name, version in versions.items():
@@ -95,16 +95,29 @@ def _build(definition: Object, terminating: bool, versions: dict[str, Version]) 
         found = Served(kinds[name], kinds[storage.name], mark, version.scale or ScalePaths())
         found.strategy = kinds[name].strategy
         found.seal = storage.seal
+        found.terminating = terminating
         if version.deprecated:
-            found.deprecation = version.deprecation
+            found.deprecation = version.deprecation or _deprecation(spec, version.name)
         served.append(found)
     served.sort(key=lambda one: not one.direct)  # whoever asks for the stored form finds it first
     return tuple(served)
 
 
-def _kind(
-    definition: Object, version: Version, storage: Version, versions: dict[str, Version], terminating: bool
-) -> Kind:
+def _deprecation(spec: Object, name: str) -> str:
+    """What upstream says of a deprecated version that has no words of its own."""
+    group, kind = spec["group"], spec["names"]["kind"]
+    better = [
+        version["name"]
+        for version in spec["versions"]
+        if version.get("served")
+        and not version.get("deprecated")
+        and version_priority(version["name"]) > version_priority(name)
+    ]
+    text = f"{group}/{name} {kind} is deprecated"
+    return f"{text}; use {group}/{max(better, key=version_priority)} {kind}" if better else text
+
+
+def _kind(definition: Object, version: Version, storage: Version, versions: dict[str, Version]) -> Kind:
     spec = definition["spec"]
     accepted = (definition.get("status") or {}).get("acceptedNames") or spec["names"]
     group, plural, kind = spec["group"], spec["names"]["plural"], accepted.get("kind") or spec["names"]["kind"]
@@ -115,7 +128,7 @@ def _kind(
         singular=accepted.get("singular") or "",
         kind=kind,
         namespaced=spec.get("scope") == "Namespaced",
-        verbs=_VERBS_TERMINATING if terminating else _VERBS,
+        verbs=_VERBS,
         short_names=tuple(accepted.get("shortNames") or ()),
         categories=tuple(accepted.get("categories") or ()),
         subresources=_subresources(version, kind),

@@ -60,7 +60,7 @@ class Version:
         self.storage = bool(version.get("storage"))
         self.deprecated = bool(version.get("deprecated"))
         kind = spec["names"]["kind"]
-        self.deprecation: str = version.get("deprecationWarning") or f"{self.api_version} {kind} is deprecated"
+        self.deprecation: str = version.get("deprecationWarning") or ""
         subresources = version.get("subresources") or {}
         self.has_status = subresources.get("status") is not None
         self._scale = subresources.get("scale")
@@ -87,12 +87,6 @@ class Version:
         """Without what this version does not know: what is stored, and what is read after a change of the schema."""
         pruned: Object = prune(self.type, item, [])
         return pruned
-
-    def accept(self, item: Object) -> Object:
-        """An object of another version as this version shows it."""
-        item = self.seal(item)
-        self.default(item)
-        return item
 
     @cached_property
     def validator(self) -> Validator:
@@ -141,7 +135,7 @@ class Version:
             generation=True,
             status=self.has_status,
             unconditional_update=False,
-            cells=(lambda item, now: self.cells(self.accept(item), now)) if foreign else self.cells,
+            cells=(lambda item, now: self.cells(self.seal(item), now)) if foreign else self.cells,
             fields={path: _reader(path) for version in versions.values() for path in version.selectable},
             convert=_conversions(storage, versions),
         )
@@ -191,15 +185,15 @@ Conversion = Callable[[Object], Object]
 
 
 def _conversions(storage: Version, versions: Mapping[str, Version]) -> dict[tuple[str, str], Conversion]:
-    """Conversion strategy None: the version that an object comes to prunes and defaults it.
+    """Conversion strategy None: only the name of the version changes, and the version that it comes to prunes it.
 
-    On the way to the storage version it is only defaulted, by the version that it comes from: it is still to be
-    validated as it was sent, and is pruned when it is written (`Served.seal`).
+    Defaults are those of the version that something comes from: the request's, or the one that it is stored in. What
+    is on its way to the store is not pruned yet: it is still to be validated as it was sent (see `Served.seal`).
     """
     rules: dict[tuple[str, str], Conversion] = {}
     for name, version in versions.items():
         if version is not storage:
-            rules[storage.name, name] = version.accept
+            rules[storage.name, name] = version.seal
             rules[name, storage.name] = _defaulted(version)
     return rules
 

@@ -72,6 +72,8 @@ def serve(call: Call) -> Response:
     for version in group["versions"]:
         if version["version"] == parts[2] and len(parts) == 3:
             return answers.value(call, _resource_list(call.cluster, parts[1], version))
+    if parts[1] not in call.cluster.resources.built_in.groups:
+        return answers.not_found_text(call)
     raise errors.path_not_found()
 
 
@@ -186,6 +188,10 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
     return (3, int(rest), 0, "") if rest.isdigit() else (0, 0, 0, version)
 
 
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+_VERBS_TERMINATING = ("delete", "deletecollection", "get", "list", "watch")
+
+
 def _custom(served: Served) -> Object:
     kind = served.kind
     own = {"group": kind.group, "version": kind.version, "kind": kind.kind}
@@ -194,7 +200,7 @@ def _custom(served: Served) -> Object:
         "responseKind": own,
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": sorted(kind.verbs),
+        "verbs": list(_VERBS_TERMINATING if served.terminating else _VERBS),
     }
     if kind.short_names:
         found["shortNames"] = list(kind.short_names)

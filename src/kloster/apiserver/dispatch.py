@@ -74,7 +74,7 @@ def _check_scope(call: Call) -> None:
 
 
 def _unknown(call: Call) -> Answer:
-    """A resource that is not served: a Status in a known group, plain text elsewhere."""
-    if not call.cluster.resources.has_group(call.target.group):
+    """A resource that is not served: a Status in a built-in group, plain text elsewhere."""
+    if call.target.group not in call.cluster.resources.built_in.groups:
         return answers.not_found_text(call)
     raise errors.path_not_found()

@@ -8,6 +8,7 @@ were made and drops the oldest when a budget of bytes is exceeded. One cache ser
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -67,6 +68,14 @@ class FormCache:
                 oldest.memo = None
         return memo
 
+    def forget(self, entries: Iterable[Entry]) -> None:
+        """Drop what was derived from these entries, whose cluster leaves memory, and what is out of date anyway."""
+        gone = {id(entry) for entry in entries}
+        self._order = deque(
+            (entry, memo) for entry, memo in self._order if entry.memo is memo and id(entry) not in gone
+        )
+        self._cost = sum(memo.cost for _, memo in self._order)
+
     def object(self, served: Served, entry: Entry) -> Object:
         """The object in its storage version, complete. Shared: never change it."""
         memo = self._memo(served, entry)
@@ -116,11 +125,11 @@ class FormCache:
         """The metadata object alone, as JSON."""
         if revision and revision != entry.revision:
             item = storage.thaw(served, entry, revision)
-            return orjson.dumps(item["metadata"])
+            return storage.metadata_bytes(served, item["metadata"])
         memo = self._memo(served, entry)
         found = memo.metadata
         if found is None:
-            found = memo.metadata = orjson.dumps(self.object(served, entry)["metadata"])
+            found = memo.metadata = storage.metadata_bytes(served, self.object(served, entry)["metadata"])
         return found
 
     def cells(self, served: Served, entry: Entry, now: float) -> bytes:

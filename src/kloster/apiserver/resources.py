@@ -43,6 +43,7 @@ class Served:
     storage_prefix  the same for the storage version
     item_prefix     the same for items of a list: items of built-in lists carry no kind and apiVersion
     scale     where /scale finds its numbers
+    terminating  its definition is being deleted: nothing new may come
     seal      removes what the storage version does not know (custom resources), None: nothing can be there
     deprecation  a warning that goes with every answer
     resource  the same as controllers address it
@@ -66,6 +67,7 @@ class Served:
         "storage",
         "storage_prefix",
         "strategy",
+        "terminating",
         "version",
     )
 
@@ -75,6 +77,7 @@ class Served:
         self.stamp = stamp
         self.scale = scale or ScalePaths()
         self.deprecation = ""
+        self.terminating = False
         self.seal: Callable[[Object], Object] | None = None
         self.direct = kind is storage
         self.group = kind.group
@@ -196,9 +199,6 @@ class Resources:
     def __iter__(self) -> Iterator[Served]:
         yield from self.built_in
         yield from self._custom.values()
-
-    def has_group(self, group: str) -> bool:
-        return group in self.built_in.groups or any(served.group == group for served in self._custom.values())
 
     @property
     def custom(self) -> MappingProxyType[str, tuple[Served, ...]]:

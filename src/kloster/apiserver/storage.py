@@ -18,6 +18,7 @@ import orjson
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.schema import encode
+from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver.resources import Served
 from kloster.kinds.catalog import Kind
 from kloster.stores.api import Entry, Key, Put
@@ -75,6 +76,8 @@ def thaw(served: Served, entry: Entry, revision: int = 0) -> Object:
         item = convert(served, item, stored, served.storage.api_version)
         if served.seal is not None:
             item = served.seal(item)
+            if stored != served.storage.api_version:
+                return item  # the defaults of a custom resource are those of the version that it was stored in
         served.strategy.default(item)
     return item
 
@@ -119,6 +122,15 @@ def document(served: Served, item: Object) -> bytes:
     shown = from_storage(served, item)
     kind = served.kind
     return encode.dumps(kind.type, {**shown, "kind": kind.kind, "apiVersion": kind.api_version})
+
+
+def metadata_bytes(served: Served, metadata: Object) -> bytes:
+    """Metadata alone, as the Go struct that it is even in custom resources, where it stands as a sorted map."""
+    if served.kind.builtin:
+        return orjson.dumps(metadata)
+    type_ = served.kind.type.fields["metadata"].type
+    assert isinstance(type_, StructType)
+    return encode.dumps(type_, metadata)
 
 
 def missing(served: Served, name: str) -> errors.StatusError:

@@ -99,7 +99,7 @@ def single(call: Call, served: Served, entry: Entry, form: Form) -> bytes:
 def unstored(served: Served, item: Object, form: Form, included: str, now: float) -> bytes:
     """An object that is not stored, in the view asked for."""
     check(form, served, is_list=False)
-    metadata = orjson.dumps(item["metadata"])
+    metadata = storage.metadata_bytes(served, item["metadata"])
     if form.view != "Table":
         return metadata_object(form.version, metadata)
     beside = b"null" if included == "None" else metadata_object(form.version, metadata)

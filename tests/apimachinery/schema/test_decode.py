@@ -286,16 +286,16 @@ def test_custom_resources_are_pruned_only() -> None:
         "metadata": {"name": "a"},
     }
     assert decoded.unknown == [
-        'unknown field "spec.x"',
-        'unknown field "spec.list[0].y"',
         'unknown field "other"',
+        'unknown field "spec.list[0].y"',
+        'unknown field "spec.x"',
     ]
 
 
 def test_custom_resources_metadata_is_checked() -> None:
     with pytest.raises(decode.DecodeError) as caught:
         decode.decode(custom(), {"metadata": {"labels": {"a": 5}}})
-    assert caught.value.text == _INTO.format("number", "ObjectMeta.metadata.labels", "string")
+    assert caught.value.text == _INTO.format("number", "ObjectMeta.labels", "string")
 
 
 def test_custom_resources_are_written_with_sorted_keys() -> None:

@@ -21,7 +21,7 @@ def record(server: RealServer, name: str) -> None:
         for label, step in sequences.load(name):
             time.sleep(step.wait)
             answer = server.send(step.method, session.fill(step.path), session.headers(step), session.body(step))
-            answers.append({"name": label, **sequences.normal(session, step, answer)})
+            answers.append({"name": label, **sequences.normal(session, step, answer, sequences.has_owners(name))})
     finally:
         server.send("DELETE", f"/api/v1/namespaces/{namespace}", {}, b"")
     (sequences.HERE / "golden" / f"{name}.json").write_text(shown(answers) + "\n")

@@ -34,7 +34,7 @@ async def _replay(name: str) -> list[str]:
             step.method, session.fill(step.path), session.body(step) or None, session.headers(step)
         )
         answer = Answer(response.status, response.headers, await world.read(response))
-        found = {"name": label, **sequences.normal(session, step, answer)}
+        found = {"name": label, **sequences.normal(session, step, answer, sequences.has_owners(name))}
         if not step.differs and shown(found) != shown(expected):
             lines = first_difference(shown(expected), shown(found))
             differences.append("\n".join([f"{label}: {step.method} {step.path}  (- upstream, + Kloster)", *lines]))

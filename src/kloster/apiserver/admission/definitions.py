@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from kloster.aio.clock import rfc3339
-from kloster.apimachinery import Object
+from kloster.apimachinery import Object, errors
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.structural import formats
 from kloster.apiserver import storage
@@ -114,7 +114,20 @@ def _finalizer_warnings(name: str) -> Iterator[str]:
         )
 
 
-OBJECTS = Plugin(name="CustomResources", operations=frozenset({CREATE, UPDATE}), validate=_warn_of_finalizers)
+def _refuse_late(attempt: Attempt) -> None:
+    """Nothing new comes once the definition is being deleted."""
+    served = attempt.served
+    if served.terminating and attempt.operation == CREATE:
+        text = "create not allowed while custom resource definition is terminating"
+        raise errors.forbidden(served.group, served.plural, attempt.name, text)
+
+
+OBJECTS = Plugin(
+    name="CustomResources",
+    operations=frozenset({CREATE, UPDATE}),
+    mutate=_refuse_late,
+    validate=_warn_of_finalizers,
+)
 
 
 # --- the end ------------------------------------------------------------------------------------------------------

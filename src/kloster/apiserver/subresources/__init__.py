@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from kloster.apimachinery import errors
+from kloster.apiserver import storage
 from kloster.apiserver.call import Call
 from kloster.apiserver.reviews import access, components, identity
 from kloster.apiserver.subresources import approval, binding, connect, eviction, finalize, pods, scale, status, token
@@ -55,6 +56,8 @@ def serve(call: Call) -> Response | Awaitable[Response]:
     described = served.kind.subresources.get(name)
     handler = HANDLERS.get((served.id, name)) or HANDLERS.get(name)
     if described is None or handler is None:
+        if not served.kind.builtin:
+            raise storage.missing(served, target.name)
         raise errors.path_not_found()
     if target.verb not in described.verbs:
         raise errors.method_not_allowed()

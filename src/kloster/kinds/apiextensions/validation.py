@@ -83,6 +83,8 @@ def validate_status(new: Object, _old: Object) -> Iterator[FieldError]:
 def _name(definition: Object) -> Iterator[FieldError]:
     spec = definition["spec"]
     name = definition["metadata"].get("name", "")
+    if "resourceVersion" in definition["metadata"]:
+        return  # an update: the name was good once, and what it is made of cannot change
     if name and name != f"{spec['names'].get('plural', '')}.{spec.get('group', '')}":
         yield invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
 
