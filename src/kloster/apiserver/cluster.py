@@ -86,7 +86,7 @@ class NodeConnector(Protocol):
 class OpenAPIDocuments(Protocol):
     """/openapi/v2 and /openapi/v3 of a cluster."""
 
-    def answer(self, cluster: ServedCluster, request: Request) -> Response:
+    def answer(self, cluster: ServedCluster, request: Request) -> Response | Awaitable[Response]:
         """The answer to a GET of ``/openapi/…``."""
         ...
 

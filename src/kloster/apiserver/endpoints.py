@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import orjson
 
 from kloster.apiserver import answers, discovery, health
@@ -11,7 +13,7 @@ from kloster.client.transport import Response
 _INDENT = orjson.OPT_INDENT_2
 
 
-def serve(call: Call) -> Response:
+def serve(call: Call) -> Response | Awaitable[Response]:
     """The answer to a path outside the resources."""
     path = call.target.path
     cluster = call.cluster

@@ -12,6 +12,7 @@ from kloster.apiserver.forms import FormCache
 from kloster.apiserver.http.server import Server
 from kloster.apiserver.negotiation import Codec
 from kloster.apiserver.observability.metrics import Metrics
+from kloster.apiserver.openapi.answers import OpenAPI
 from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.fleet.datadir import DataDir
 from kloster.fleet.sites import FleetDirectory
@@ -38,4 +39,4 @@ class Shared:
     metrics: Metrics = field(default_factory=Metrics)
     forms: FormCache = field(default_factory=FormCache)
     codecs: Mapping[str, Codec] = field(default_factory=_codecs)
-    openapi: OpenAPIDocuments | None = None
+    openapi: OpenAPIDocuments = field(default_factory=OpenAPI)

@@ -7,7 +7,9 @@ made from is dropped. Its hash is that of the data, so that the index needs no d
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import orjson
@@ -15,9 +17,10 @@ from isal import igzip
 
 from kloster import __version__
 from kloster.apimachinery.openapi import documents
-from kloster.apimachinery.openapi.definitions import Form, reference
+from kloster.apimachinery.openapi.definitions import Form, Schema, reference
 from kloster.apimachinery.openapi.documents import Descriptions, Library
 from kloster.apimachinery.openapi.operations import Paths, Resource, Subresource
+from kloster.apimachinery.openapi.swagger import SECURITY, Swagger
 from kloster.kinds import catalog as catalogs
 from kloster.kinds.catalog import Catalog, Kind
 
@@ -36,6 +39,7 @@ class BuiltIn:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._made: dict[str, bytes] = {}
+        self._swagger: Swagger2 | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -68,6 +72,30 @@ class BuiltIn:
         if not version:
             return documents.group_paths(group)
         return documents.group_version(self.resources(group, version, descriptions), group, version)
+
+    @property
+    def swagger(self) -> Swagger2:
+        """The document of version 2."""
+        if self._swagger is None:
+            self._swagger = self._make_swagger()
+        return self._swagger
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the document of version 2 is there; making it takes a second."""
+        return self._swagger is not None
+
+    def has(self, path: str) -> bool:
+        """Whether a document of version 3 is there already."""
+        return path in self._made
+
+    def _make_swagger(self) -> Swagger2:
+        descriptions = self.catalog.descriptions()
+        made = Swagger()
+        for path in self.paths:
+            made.add(documents.root_paths(path) or self._paths(path, descriptions))
+        schemas = self.library(Form.V2, descriptions).reached([made.paths, made.parameters])
+        return Swagger2.of(self.catalog.minor, made, schemas)
 
     def library(self, form: Form, descriptions: Descriptions) -> Library:
         return Library(form, self.catalog.described, descriptions, self.catalog.type_names)
@@ -108,6 +136,44 @@ class BuiltIn:
             type="" if methods or sub.name == "log" else self.catalog.api_types[name],
             methods=methods,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Swagger2:
+    """A document of version 2, compressed, and where paths, definitions and parameters end in it."""
+
+    compressed: bytes
+    ends: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, minor: str, made: Swagger, schemas: Mapping[str, Schema]) -> Swagger2:
+        text = orjson.dumps({"swagger": "2.0", "info": {"title": _TITLE, "version": minor}})[:-1]
+        ends = []
+        for name, content in (
+            ("paths", dict(sorted(made.paths.items()))),
+            ("definitions", schemas),
+            ("parameters", dict(sorted(made.parameters.items()))),
+        ):
+            text += b',"%b":%b' % (name.encode(), orjson.dumps(content))
+            ends.append(len(text) - 1)
+        text += b"," + orjson.dumps(SECURITY)[1:]
+        return cls(compress(text), (ends[0], ends[1], ends[2]))
+
+    @property
+    def text(self) -> bytes:
+        return zlib.decompress(self.compressed, 31)
+
+    def with_custom(self, made: Swagger, schemas: Mapping[str, Schema]) -> bytes:
+        """The document with what custom resources add."""
+        text = self.text
+        fresh = {key: value for key, value in made.parameters.items() if b'"%b":' % key.encode() not in text}
+        pieces, begin = [], 0
+        for end, content in zip(self.ends, (made.paths, schemas, fresh), strict=True):
+            pieces.append(text[begin:end])
+            if content:
+                pieces.append(b"," + orjson.dumps(content)[1:-1])
+            begin = end
+        return b"".join((*pieces, text[begin:]))
 
 
 def parameters(descriptions: Descriptions) -> Mapping[str, str]:
