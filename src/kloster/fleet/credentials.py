@@ -10,9 +10,12 @@ from kloster.apiserver.authorization.always import PrivilegedGroups, Union
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.pki import TokenKey
 from kloster.client.inprocess import ObjectView
+from kloster.client.transport import User
 from kloster.fleet.identity import Identity
 
 DELETED_GRACE = 60.0
+MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"), assigns=True)
+"""Kloster itself: the controllers and the syncer of a cluster, in process."""
 
 
 def tokens(identity: Identity, view: ObjectView, clock: Clock, issuer: str) -> ServiceAccountTokens:
