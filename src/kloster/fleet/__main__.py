@@ -11,8 +11,8 @@ import uvloop
 
 from kloster.apiserver.http.listeners import AddressInUse
 from kloster.apiserver.observability import logging
+from kloster.fleet.addresses import PortTaken
 from kloster.fleet.datadir import DataDirError
-from kloster.fleet.lifecycle.create import PortTaken
 from kloster.fleet.process import Options, report_failure, run
 from kloster.stores.api import StoreError
 
@@ -27,8 +27,9 @@ def _options() -> Options:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--ready-fd", type=int, default=-1)
+    parser.add_argument("--park-after", type=float, default=30.0)
     parsed = parser.parse_args()
-    return Options(parsed.data_dir, parsed.bind, parsed.port, parsed.nodes, parsed.workers, parsed.ready_fd)
+    return Options(**vars(parsed))
 
 
 def main() -> int:

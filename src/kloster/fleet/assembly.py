@@ -1,10 +1,10 @@
 """A cluster's parts, in start order.
 
     record ─▶ store (overlay on layers) ─▶ served cluster (identities, roles, custom resources)
-           ─▶ own objects, once ─▶ controllers ─▶ site, listener
+           ─▶ own objects, once ─▶ controllers
 
 `assemble` starts them, `Assembled.close` stops them in the opposite order. What a cluster has for itself is this
-object; everything else is shared (`shared`).
+object; everything else is shared (`shared`). How it is reached is the business of whoever holds it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Settings, SystemRandom
 from kloster.apiserver.custom_kinds import builder
-from kloster.apiserver.http.listeners import Listener
-from kloster.apiserver.http.sites import LazySite
 from kloster.apiserver.view import LiveView
 from kloster.client.client import Client
 from kloster.client.inprocess import InProcessTransport
 from kloster.client.sources import LiveSource
-from kloster.client.transport import User
 from kloster.fleet import credentials
 from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
@@ -37,51 +34,47 @@ from kloster.runtime.recorder import EventRecorder
 from kloster.stores.api import Entry, Key, Operation, View
 from kloster.stores.sqlite import SqliteStore
 
-MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"), assigns=True)
-
 
 @dataclass(slots=True)
 class Assembled:
-    """A cluster that is being served."""
+    """A cluster that is in memory."""
 
     record: Record
     shared: Shared
     store: SqliteStore
     served: ServedCluster
     roles: StoredRoles
-    view: LiveView
     client: Client
     source: LiveSource
     context: Context
-    site: LazySite
     attachments: list[Attachment]
-    port: int = 0
-    listener: Listener | None = None
+    closed: bool = False
 
     def attach(self, controllers: Sequence[Controller]) -> None:
         """Run controllers for this cluster."""
         self.attachments.append(self.shared.dispatcher.attach(self.context, controllers))
 
-    def listen(self, port: int) -> None:
-        """Serve on the cluster's own port (and by name and path). Raises AddressInUse."""
-        self.listener = self.shared.server.listen_site(self.shared.bind, port)
-        self.port = self.listener.port
-        self.shared.sites.add(self.record.namespace, self.record.name, self.port, self.site)
+    async def detach(self) -> None:
+        """Stop the controllers; what runs may finish."""
+        attachments, self.attachments = self.attachments, []
+        for attachment in attachments:
+            await self.shared.dispatcher.detach(attachment)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the earliest timer of its controllers comes up, in the clock's monotonic seconds."""
+        dues = [due for attachment in self.attachments if (due := attachment.next_due) is not None]
+        return min(dues, default=None)
 
     async def close(self) -> None:
-        """Stop serving, stop its controllers, release its store. Nothing acknowledged is lost."""
-        if self.listener is not None:
-            self.shared.server.stop_listening(self.listener)
-            self.shared.sites.remove(self.record.namespace, self.record.name, self.port)
-            self.listener = None
-        await self.shared.server.close_site(self.site.name)
-        for attachment in self.attachments:
-            await self.shared.dispatcher.detach(attachment)
-        self.attachments.clear()
+        """Stop its controllers, release its store. Nothing acknowledged is lost."""
+        self.closed = True
+        await self.detach()
         self.roles.close()
         self.served.close()
-        self.site.forget()
+        own = [entry for _, entry in self.store.own() if entry is not None]
         await self.store.close()
+        self.shared.forms.forget(own)
 
 
 async def assemble(shared: Shared, record: Record, settings: Settings, nodes: NodeConnector | None) -> Assembled:
@@ -106,12 +99,11 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
         tally=shared.metrics.of(record.display),
     )
     await _populate(shared, record, settings, store)
-    client = Client(InProcessTransport(served, MASTER), user_agent="kloster")
+    client = Client(InProcessTransport(served, credentials.MASTER), user_agent="kloster")
     source = LiveSource(view)
     recorder = EventRecorder(client, shared.clock, shared.dispatcher.spawn, component="kloster")
     context = Context(record.id, client, source, recorder, shared.clock, _settings(record, settings))
-    site = LazySite(record.display, served, record.identity.material)
-    return Assembled(record, shared, store, served, roles, view, client, source, context, site, [])
+    return Assembled(record, shared, store, served, roles, client, source, context, [])
 
 
 def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStore) -> ServedCluster:

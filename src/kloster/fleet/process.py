@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,22 @@ import structlog
 from kloster import __version__
 from kloster.aio.clock import SystemClock
 from kloster.aio.supervision import Supervisor
+from kloster.apiserver.cluster import Settings
 from kloster.apiserver.http.listeners import raise_descriptor_limit
 from kloster.apiserver.http.server import Server
-from kloster.apiserver.observability.metrics import Metrics
 from kloster.apiserver.observability.watchdog import Watchdog
-from kloster.fleet import host
+from kloster.fleet import addresses, host, memory
 from kloster.fleet.datadir import DataDir, write_json
 from kloster.fleet.host import EmbeddedHost
 from kloster.fleet.ports import Ports
-from kloster.fleet.reconciler import endpoint
+from kloster.fleet.reconciler import Fleet, url
+from kloster.fleet.shard import Parking, Shard, running
 from kloster.fleet.shared import Shared
 from kloster.fleet.sites import FleetDirectory
 from kloster.fleet.templates import Templates
 from kloster.runtime.dispatcher import Dispatcher
 from kloster.stores.threads import commit_threads
+from kloster.syncer.connector import HostConnector
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,7 @@ class Options:
     nodes: int = 3
     workers: int = 0
     ready_fd: int = -1
+    park_after: float = 30.0
 
 
 async def run(options: Options) -> None:
@@ -72,8 +75,7 @@ async def run(options: Options) -> None:
             write_json(directory.state, state)
             _tell(options.ready_fd, state)
             log.info("ready", address=state["address"], files=files)
-            gc.collect()
-            gc.freeze()
+            memory.settle()
             await stop.wait()
             log.info("stopping")
         directory.state.unlink(missing_ok=True)
@@ -86,13 +88,15 @@ class Running:
     options: Options
     shared: Shared
     host: EmbeddedHost
+    shard: Shard
+    fleet: Fleet
     common: str
 
     def state(self) -> dict[str, Any]:
         """What commands need to know."""
         return {
             "pid": os.getpid(),
-            "address": endpoint(self.host.cluster),
+            "address": url(self.options.bind, self.host.port),
             "common": self.common,
             "version": self.host.cluster.served.catalog.git_version,
             "kloster": __version__,
@@ -107,31 +111,39 @@ async def started(options: Options, directory: DataDir) -> AsyncIterator[Running
     clock = SystemClock()
     sites = FleetDirectory()
     ports = Ports.load(directory.ports)
-    executor = commit_threads()
-    metrics = Metrics()
-    watchdog = Watchdog(clock)
-    metrics.add(watchdog.families)
-    try:
-        async with Supervisor() as supervisor, Server(sites) as server, Dispatcher(clock) as dispatcher:
-            supervisor.spawn(watchdog.run(), name="watchdog")
-            templates = Templates(directory.layers, executor, clock)
-            shared = Shared(clock, directory, executor, dispatcher, server, sites, templates, options.bind, metrics)
-            embedded = await host.start(shared, ports, options.nodes)
-            try:
-                yield Running(options, shared, embedded, _listen_common(shared, ports, options))
-            finally:
-                await embedded.close()
-    finally:
-        executor.shutdown(wait=True)
+    async with contextlib.AsyncExitStack() as stack:
+        executor = commit_threads()
+        stack.callback(executor.shutdown)
+        supervisor = await stack.enter_async_context(Supervisor())
+        server = await stack.enter_async_context(Server(sites))
+        dispatcher = await stack.enter_async_context(Dispatcher(clock))
+        templates = Templates(directory.layers, executor, clock)
+        shared = Shared(clock, directory, executor, dispatcher, server, sites, templates, options.bind)
+        _watch_over(shared, supervisor)
+        embedded = await host.start(shared, ports, options.nodes)
+        stack.push_async_callback(embedded.close)
+        hub, settings = embedded.hub, Settings()
+        connector = partial(HostConnector, hub)
+        shard = await stack.enter_async_context(running(shared, hub, connector, settings, Parking(options.park_after)))
+        common = _listen_common(shared, ports, options)
+        fleet = Fleet(shared, ports, shard, settings, common)
+        shard.on_failure = lambda wish, error: fleet.look_at(wish)
+        embedded.cluster.attach([fleet.controller()])
+        yield Running(options, shared, embedded, shard, fleet, common)
+        await embedded.cluster.detach()
+
+
+def _watch_over(shared: Shared, supervisor: Supervisor) -> None:
+    watchdog = Watchdog(shared.clock)
+    shared.metrics.add(watchdog.families)
+    supervisor.spawn(watchdog.run(), name="watchdog")
 
 
 def _listen_common(shared: Shared, ports: Ports, options: Options) -> str:
     """The address that all clusters share; its port is remembered as well."""
-    known = options.port or ports.get(COMMON) or ports.candidates()[0]
-    listener = shared.server.listen_common(options.bind, known)
-    if ports.get(COMMON) != listener.port:
-        ports.assign(COMMON, listener.port)
-    return f"https://{options.bind}:{listener.port}"
+    listening = addresses.bind(options.bind, ports, COMMON, options.port)
+    shared.server.listen_common_bound(listening)
+    return url(options.bind, int(listening.getsockname()[1]))
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -1,63 +1,87 @@
 """Does what VirtualCluster objects ask for: one controller on the host.
 
-Level-triggered like every controller: it reads the object and what is there, and moves one step nearer. Open clusters
-are its only memory; after a restart every VirtualCluster is reconciled once, which opens them again.
+Level-triggered like every controller: it reads the object and what is there, and moves one step nearer. It knows what
+there must be (record, host namespace, address, kubeconfig, status); serving is the business of a shard. After a restart
+every VirtualCluster is reconciled once, which has them served again.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver.cluster import NodeConnector, Settings
+from kloster.apiserver.cluster import Settings
 from kloster.client.api import Change
 from kloster.client.resources import NAMESPACES, SECRETS
-from kloster.fleet import kubeconfig
-from kloster.fleet.assembly import Assembled
+from kloster.fleet import addresses, kubeconfig
+from kloster.fleet.addresses import PortTaken
 from kloster.fleet.datadir import DataDirError
 from kloster.fleet.lifecycle import create, delete
 from kloster.fleet.ports import NoPort, Ports
+from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
-from kloster.fleet.spec import ClusterSpec, SpecError, parse
+from kloster.fleet.sites import server_name
+from kloster.fleet.spec import SpecError
 from kloster.fleet.virtualcluster import (
     FINALIZER,
     KUBECONFIG_SECRET_PREFIX,
     VIRTUAL_CLUSTERS,
     with_condition,
 )
+from kloster.fleet.wish import Wish, tenancy
+from kloster.kinds import names
 from kloster.kinds.catalog import catalog
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
-from kloster.stores.api import StoreBroken
-from kloster.syncer.hub import HostHub
-from kloster.syncer.names import Tenancy
+from kloster.stores.api import StoreError
 
 log = structlog.get_logger(__name__)
 
 
+class Serving(Protocol):
+    """Where clusters are served: this process (`shard.Shard`), or its workers."""
+
+    async def serve(self, wish: Wish, listening: Callable[[], socket.socket]) -> int:
+        """See to it that the cluster is served as wished. Returns its port. Raises StoreError, DataDirError."""
+        ...
+
+    async def drop(self, id: str) -> None:
+        """Serve the cluster no longer. Idempotent."""
+        ...
+
+
 @dataclass(slots=True)
 class Fleet:
-    """The virtual clusters of one host that this process serves.
+    """The virtual clusters of one host.
 
-    connector   gives the port through which a cluster's pods are reached for logs and exec
+    common    the URL of the address that all clusters share
     """
 
     shared: Shared
-    hub: HostHub
     ports: Ports
-    connector: Callable[[Tenancy], NodeConnector | None]
-    settings: Settings = field(default_factory=Settings)
-    clusters: dict[str, Assembled] = field(default_factory=dict)
+    serving: Serving
+    settings: Settings
+    common: str
     known: dict[Key, str] = field(default_factory=dict)
+    _enqueue: Callable[[Key], None] = field(default=lambda key: None)
 
     def controller(self) -> Controller:
         """The controller for the host's dispatcher attachment."""
         watches = (Watch(VIRTUAL_CLUSTERS), Watch(NAMESPACES, self._of_namespace, _going))
-        return Controller("virtualcluster-controller", watches, self.reconcile)
+        return Controller("virtualcluster-controller", watches, self.reconcile, start=self._start)
+
+    def look_at(self, wish: Wish) -> None:
+        """Something has happened to a cluster that its object must tell."""
+        self._enqueue(Key(wish.namespace, wish.name))
+
+    def _start(self, _: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
+        self._enqueue = enqueue
+        return lambda: None
 
     def _of_namespace(self, change: Change) -> Iterable[Key]:
         """A host namespace went: the deletion of its cluster can go on."""
@@ -72,69 +96,45 @@ class Fleet:
             return None
         if cluster["metadata"].get("deletionTimestamp"):
             return await self._delete(context, cluster)
+        found = names.label(key.name)
+        if found:
+            await self._refuse(
+                context, cluster, "InvalidName", f'metadata.name: Invalid value: "{key.name}": {found[0]}'
+            )
+            return None
         try:
-            spec = parse(cluster.get("spec") or {})
+            wish = Wish.of(cluster)
         except SpecError as error:
             await self._refuse(context, cluster, "InvalidSpec", str(error))
             return None
-        return await self._ensure(context, cluster, spec)
-
-    async def close(self) -> None:
-        """Stop serving; everything is kept."""
-        for cluster in list(self.clusters.values()):
-            await cluster.close()
-        self.clusters.clear()
+        return await self._ensure(context, cluster, wish)
 
     # -- being there -----------------------------------------------------------------------------------------------
 
-    async def _ensure(self, context: Context, cluster: Object, spec: ClusterSpec) -> Result | None:
-        metadata = cluster["metadata"]
-        if FINALIZER not in (metadata.get("finalizers") or ()):
+    async def _ensure(self, context: Context, cluster: Object, wish: Wish) -> Result | None:
+        if FINALIZER not in (cluster["metadata"].get("finalizers") or ()):
             cluster = await self._add_finalizer(context, cluster)
         try:
-            served = await self._open(context, cluster, spec)
-        except (create.PortTaken, NoPort) as error:
+            made = await create.load_or_make_record(
+                self.shared, wish.id, wish.namespace, wish.name, wish.spec.minor, self.settings
+            )
+            await create.ensure_host_namespace(context.client, wish)
+            self.known[Key(wish.namespace, wish.name)] = wish.id
+            port = await self.serving.serve(wish, lambda: addresses.bind(self.shared.bind, self.ports, wish.id))
+            await self._publish_kubeconfig(context, cluster, made, port)
+        except (PortTaken, NoPort) as error:
             await self._refuse(context, cluster, "PortTaken", str(error))
             return Result(30.0)
-        except (StoreBroken, DataDirError) as error:
+        except (StoreError, DataDirError, OSError) as error:
             await self._refuse(context, cluster, "StoreBroken", str(error))
-            return Result(300.0)
+            return Result(60.0)
         except StatusError as error:
             if error.code != 409:
                 raise
             await self._refuse(context, cluster, "HostConflict", error.message)
             return Result(10.0)
-        await self._publish_kubeconfig(context, cluster, served)
-        await self._report(context, cluster, served, spec)
+        await self._report(context, cluster, wish, made.minor, port)
         return None
-
-    async def _open(self, context: Context, cluster: Object, spec: ClusterSpec) -> Assembled:
-        metadata = cluster["metadata"]
-        id, namespace, name = metadata["uid"], metadata["namespace"], metadata["name"]
-        served = self.clusters.get(id)
-        if served is not None:
-            return served
-        tenancy = self._tenancy(cluster)
-        made = await create.load_or_make_record(self.shared, id, namespace, name, spec.minor, self.settings)
-        await create.ensure_host_namespace(context.client, tenancy, cluster, spec)
-        served = await create.open_cluster(
-            self.shared, self.hub, tenancy, made, spec, self.settings, self.connector(tenancy)
-        )
-        try:
-            create.listen(served, self.ports)
-        except BaseException:
-            await served.close()
-            raise
-        self.clusters[id] = served
-        self.known[Key(namespace, name)] = id
-        log.info("cluster open", cluster=made.display, version=made.minor, port=served.port)
-        return served
-
-    def _tenancy(self, cluster: Object) -> Tenancy:
-        metadata = cluster["metadata"]
-        name, namespace = metadata["name"], metadata["namespace"]
-        display = name if namespace == "default" else f"{name}-{namespace}"
-        return Tenancy(metadata["uid"], display, create.host_namespace(namespace, name))
 
     async def _add_finalizer(self, context: Context, cluster: Object) -> Object:
         metadata = cluster["metadata"]
@@ -147,7 +147,7 @@ class Fleet:
         }
         return await context.client.patch(VIRTUAL_CLUSTERS, metadata["namespace"], metadata["name"], patch)
 
-    async def _publish_kubeconfig(self, context: Context, cluster: Object, served: Assembled) -> None:
+    async def _publish_kubeconfig(self, context: Context, cluster: Object, made: Record, port: int) -> None:
         """The Secret ``kubeconfig-NAME`` beside the VirtualCluster, owned by it."""
         metadata = cluster["metadata"]
         name = KUBECONFIG_SECRET_PREFIX + metadata["name"]
@@ -163,7 +163,8 @@ class Fleet:
             if any(one["uid"] == metadata["uid"] for one in present["metadata"].get("ownerReferences") or ()):
                 return
             raise StatusError(409, "Conflict", f'the Secret "{name}" exists and does not belong to this cluster')
-        document = kubeconfig.admin(metadata["name"], endpoint(served), served.record.identity, context.clock.now())
+        server = url(self.shared.bind, port)
+        document = kubeconfig.admin(metadata["name"], server, made.identity, context.clock.now())
         body = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -173,34 +174,30 @@ class Fleet:
         }
         await context.client.create(SECRETS, body)
 
-    async def _report(self, context: Context, cluster: Object, served: Assembled, spec: ClusterSpec) -> None:
-        now = context.clock.now()
+    async def _report(self, context: Context, cluster: Object, wish: Wish, minor: str, port: int) -> None:
+        now, spec = context.clock.now(), wish.spec
         warned = bool(spec.warnings)
-        accepted = with_condition(
-            cluster,
-            "Accepted",
-            True,
-            "AcceptedWithWarnings" if warned else "Accepted",
-            "\n".join(spec.warnings) if warned else "the spec is honoured as it stands",
-            now,
-        )
+        if minor != spec.minor:
+            text = f"the cluster is {minor}; changing the version of a cluster is not supported"
+            accepted = with_condition(cluster, "Accepted", False, "VersionFixed", text, now)
+        else:
+            reason = "AcceptedWithWarnings" if warned else "Accepted"
+            text = "\n".join(spec.warnings) if warned else "the spec is honoured as it stands"
+            accepted = with_condition(cluster, "Accepted", True, reason, text, now)
         changed = {**cluster, "status": {**(cluster.get("status") or {}), "conditions": accepted}}
         status: dict[str, Any] = {
             "phase": "Ready",
-            "version": catalog(served.record.minor).git_version,
-            "endpoint": endpoint(served),
-            "port": served.port,
-            "hostNamespace": self._tenancy(cluster).namespace,
+            "version": catalog(minor).git_version,
+            "endpoint": url(self.shared.bind, port),
+            "port": port,
+            "commonEndpoint": self.common,
+            "serverName": server_name(wish.namespace, wish.name),
+            "hostNamespace": wish.tenancy.namespace,
             "observedGeneration": cluster["metadata"].get("generation", 1),
             "conditions": with_condition(changed, "Ready", True, "Serving", "the API is being served", now),
         }
         if spec.context:
             status["context"] = spec.context
-        if served.record.minor != spec.minor:
-            text = f"the cluster is {served.record.minor}; changing the version of a cluster is not supported"
-            status["conditions"] = with_condition(
-                {**cluster, "status": status}, "Accepted", False, "VersionFixed", text, now
-            )
         await _write_status(context, cluster, status)
 
     async def _refuse(self, context: Context, cluster: Object, reason: str, message: str) -> None:
@@ -221,12 +218,12 @@ class Fleet:
         metadata = cluster["metadata"]
         if FINALIZER not in (metadata.get("finalizers") or ()):
             return None
-        served = self.clusters.pop(metadata["uid"], None)
-        if served is not None:
-            await served.close()
-        if not await delete.delete_host_namespace(context.client, self._tenancy(cluster)):
+        await self.serving.drop(metadata["uid"])
+        tenant = tenancy(metadata["uid"], metadata["namespace"], metadata["name"])
+        if not await delete.delete_host_namespace(context.client, tenant):
             return Result(1.0)
-        await delete.remove_state(self.shared, self.ports, metadata["uid"], None)
+        await delete.remove_state(self.shared, self.ports, metadata["uid"])
+        self.shared.metrics.forget(f"{metadata['namespace']}/{metadata['name']}")
         self.known.pop(Key(metadata["namespace"], metadata["name"]), None)
         left = [one for one in metadata["finalizers"] if one != FINALIZER]
         patch = {"metadata": {"uid": metadata["uid"], "finalizers": left}}
@@ -237,20 +234,18 @@ class Fleet:
     async def _forget(self, key: Key) -> None:
         """The object vanished without its finalizer having been honoured: stop serving, keep the files."""
         id = self.known.pop(key, None)
-        served = self.clusters.pop(id, None) if id is not None else None
-        if served is not None:
-            await served.close()
+        if id is not None:
+            await self.serving.drop(id)
 
 
 def _going(change: Change) -> bool:
     return change.new is None
 
 
-def endpoint(served: Assembled) -> str:
-    """The URL of the cluster's own port."""
-    bind = served.shared.bind
-    host = "127.0.0.1" if bind in ("0.0.0.0", "::") else bind
-    return f"https://[{host}]:{served.port}" if ":" in host else f"https://{host}:{served.port}"
+def url(bind: str, port: int) -> str:
+    """The URL of a port that listens on `bind`."""
+    host = "127.0.0.1" if bind in create.WILDCARDS else bind
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 async def _write_status(context: Context, cluster: Object, status: dict[str, Any]) -> None:

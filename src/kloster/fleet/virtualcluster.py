@@ -40,6 +40,9 @@ def definition() -> Object:
             "version": text,
             "endpoint": text,
             "port": {"type": "integer"},
+            "commonEndpoint": text,
+            "serverName": text,
+            "context": text,
             "hostNamespace": text,
             "observedGeneration": {"type": "integer", "format": "int64"},
             "conditions": {

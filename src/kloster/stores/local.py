@@ -51,6 +51,10 @@ class LocalStore:
     def scan(self, resource: str, namespace: str = "", after: tuple[str, str] | None = None) -> Iterator[Entry]:
         return self._overlay.scan(resource, namespace, after)
 
+    def own(self) -> Iterator[tuple[Key, Entry | None]]:
+        """What this cluster has changed over its layers; None for a tombstone."""
+        return self._overlay.own()
+
     async def transact(self, decide: Decision) -> Sequence[Event]:
         return await self._writer.transact(decide)
 

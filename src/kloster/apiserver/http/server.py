@@ -69,13 +69,20 @@ class Server:
 
     def listen_site(self, host: str, port: int) -> listeners.Listener:
         """A cluster's own port: `directory.by_port` says which cluster, at each connection."""
-        listening = listeners.bind_tcp(host, port)
+        return self.listen_bound(listeners.bind_tcp(host, port))
+
+    def listen_bound(self, listening: socket.socket) -> listeners.Listener:
+        """A cluster's own port, bound before (perhaps by another process). The socket is the listener's from now on."""
         bound = int(listening.getsockname()[1])
         return self._start(listening, lambda accepted: self._welcome(accepted, self._by_port(bound)))
 
     def listen_common(self, host: str, port: int) -> listeners.Listener:
         """The address that all clusters share: SNI, or the path of each request, says which cluster."""
-        return self._start(listeners.bind_tcp(host, port), self.adopt_common)
+        return self.listen_common_bound(listeners.bind_tcp(host, port))
+
+    def listen_common_bound(self, listening: socket.socket) -> listeners.Listener:
+        """The common address, bound before. The socket is the listener's from now on."""
+        return self._start(listening, self.adopt_common)
 
     def listen_unix(self, path: str) -> listeners.Listener:
         """Without TLS, for other processes of this user; paths as on the common address."""

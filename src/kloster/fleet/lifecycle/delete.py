@@ -8,7 +8,6 @@ import shutil
 from kloster.apimachinery.errors import StatusError
 from kloster.client.client import Client
 from kloster.client.resources import NAMESPACES
-from kloster.fleet.assembly import Assembled
 from kloster.fleet.ports import Ports
 from kloster.fleet.shared import Shared
 from kloster.syncer.names import CLUSTER, Tenancy
@@ -34,10 +33,8 @@ async def delete_host_namespace(host: Client, tenancy: Tenancy) -> bool:
     return False
 
 
-async def remove_state(shared: Shared, ports: Ports, id: str, cluster: Assembled | None) -> None:
-    """Stop serving the cluster and delete its files and its port. Can be repeated."""
-    if cluster is not None:
-        await cluster.close()
+async def remove_state(shared: Shared, ports: Ports, id: str) -> None:
+    """Delete the files of a cluster that is not served any longer, and give its port back. Can be repeated."""
     directory = shared.data_dir.cluster(id)
     loop = asyncio.get_running_loop()
     if directory.exists():

@@ -1,0 +1,246 @@
+"""The clusters that one process serves: opened when they are asked for, parked when nobody uses them.
+
+A shard has no task, timer or connection of its own for a cluster that is parked. One look around every few seconds
+finds those that have become idle; one timer wheel holds when parked ones are due; one subscription for each kind on the
+host tells what happens in their namespaces there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from kloster.aio.clock import Clock
+from kloster.aio.supervision import Supervisor
+from kloster.apiserver.cluster import NodeConnector, Settings
+from kloster.apiserver.http.tls import Material
+from kloster.client.api import Change
+from kloster.client.resources import EVENTS
+from kloster.controllers import select
+from kloster.fleet import identity, memory, parked, record
+from kloster.fleet.assembly import Assembled, assemble
+from kloster.fleet.lifecycle.create import serving_names
+from kloster.fleet.shared import Shared
+from kloster.fleet.slot import Slot
+from kloster.fleet.wish import Wish
+from kloster.runtime.api import Controller
+from kloster.runtime.timers import Timers
+from kloster.stores.api import StoreBroken
+from kloster.syncer.controllers import syncer_controllers
+from kloster.syncer.engine import Syncer
+from kloster.syncer.hub import HostHub
+from kloster.syncer.names import Tenancy
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """When clusters are parked. `after` is in seconds, 0 for never; `every` is how often the shard looks around."""
+
+    after: float = 30.0
+
+    @property
+    def every(self) -> float:
+        return min(max(self.after / 4, 0.05), 5.0)
+
+
+@dataclass(slots=True)
+class Shard:
+    """Use `running`.
+
+    hub         the host, as this process sees it
+    connector   the way to a cluster's pods, for logs and exec
+    on_failure  told when a parked cluster could not be opened again
+    """
+
+    shared: Shared
+    hub: HostHub
+    connector: Callable[[Tenancy], NodeConnector | None]
+    settings: Settings
+    parking: Parking
+    supervisor: Supervisor
+    on_failure: Callable[[Wish, Exception], None] = lambda wish, error: None
+    slots: dict[str, Slot] = field(default_factory=dict)
+    clock: Clock = field(init=False)
+    timers: Timers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = self.shared.clock
+        self.timers = Timers(self.clock, self.spawn)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return self.supervisor.spawn(work, name=name)
+
+    # -- what the fleet asks for ------------------------------------------------------------------------------------
+
+    async def serve(self, wish: Wish, listening: Callable[[], socket.socket]) -> int:
+        """See to it that the cluster is served as wished; it may be parked. Returns its port.
+
+        `listening` gives the socket of its own port, bound; it is asked once.
+        Raises StoreError, DataDirError, and what `listening` raises: then nothing is served.
+        """
+        slot = self.slots.get(wish.id)
+        if slot is not None:
+            if slot.wish != wish:
+                await self._change_wish(slot, wish)
+            elif slot.broken:
+                await slot.wake()
+            return slot.port
+        slot = Slot(self, wish, lambda: self._material(wish))
+        self.slots[wish.id] = slot
+        try:
+            rest = await self._in_thread(lambda: parked.load(self.shared.data_dir.cluster(wish.id)))
+            if rest is not None and rest.host == parked.fingerprint(self.hub.source, wish.tenancy):
+                slot.wait(rest.due)
+            else:
+                await slot.wake()
+            slot.listener = self.shared.server.listen_bound(listening())
+        except BaseException:
+            self.slots.pop(wish.id, None)
+            await slot.close()
+            raise
+        slot.port = slot.listener.port
+        self.shared.sites.add(wish.namespace, wish.name, slot.port, slot.site)
+        log.info("cluster open", cluster=wish.display, port=slot.port, parked=slot.cluster is None)
+        return slot.port
+
+    async def drop(self, id: str) -> None:
+        """Serve the cluster no longer. Idempotent."""
+        slot = self.slots.pop(id, None)
+        if slot is None:
+            return
+        if slot.listener is not None:
+            self.shared.server.stop_listening(slot.listener)
+            self.shared.sites.remove(slot.wish.namespace, slot.wish.name, slot.port)
+        await self.shared.server.close_site(slot.site.name)
+        await slot.close()
+
+    async def _change_wish(self, slot: Slot, wish: Wish) -> None:
+        """Another spec: the cluster's controllers start anew."""
+        slot.wish = wish
+        await slot.settled()
+        cluster = slot.cluster
+        if cluster is None:
+            await slot.wake()
+        else:
+            await cluster.detach()
+            cluster.attach(self._controllers(wish))
+
+    # -- what slots ask for -----------------------------------------------------------------------------------------
+
+    async def bring(self, wish: Wish) -> Assembled:
+        """Open the cluster and set its controllers to work."""
+        directory = self.shared.data_dir.cluster(wish.id)
+        names = serving_names(wish.namespace, wish.name, self.settings, self.shared.bind)
+        found = await self._in_thread(lambda: _load(directory, names, self.clock.now()))
+        if found is None:
+            raise StoreBroken(
+                f"{directory / 'cluster.json'} is missing; restore it from a backup or delete the cluster"
+            )
+        cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy))
+        # The first answer need not wait for the controllers: they begin with everything that there is.
+        asyncio.get_running_loop().call_soon(self._attach, wish, cluster)
+        return cluster
+
+    def _attach(self, wish: Wish, cluster: Assembled) -> None:
+        if not cluster.closed:
+            cluster.attach(self._controllers(wish))
+
+    def _controllers(self, wish: Wish) -> list[Controller]:
+        spec = wish.spec
+        syncer = Syncer(self.hub, wish.tenancy, {"podSecurityStandard": spec.pod_security})
+        return [*select(spec.controllers), *syncer_controllers(syncer, spec.to_host | spec.from_host)]
+
+    async def put_away(self, wish: Wish, cluster: Assembled, due: float | None) -> None:
+        await cluster.close()
+        rest = parked.Rest(due, parked.fingerprint(self.hub.source, wish.tenancy))
+        directory = self.shared.data_dir.cluster(wish.id)
+        await self._in_thread(lambda: parked.save(directory, rest))
+        log.debug("cluster parked", cluster=wish.display, due=due)
+
+    def watch_over(self, slot: Slot, due: float | None) -> list[Callable[[], None]]:
+        def changed(change: Change) -> None:
+            if change.resource != EVENTS or change.new is not None:  # events that expire are nobody's business
+                slot.wake_soon()
+
+        ends = [self.hub.on_change(slot.wish.tenancy, changed)]
+        if due is not None:
+            ends.append(self.timers.after(due - self.clock.now(), slot.wake_soon).cancel)
+        return ends
+
+    def failed(self, wish: Wish, error: Exception) -> None:
+        log.error("cluster cannot be opened", cluster=wish.display, error=str(error))
+        self.on_failure(wish, error)
+
+    def _material(self, wish: Wish) -> Material:
+        """Keys are read when a handshake needs them."""
+        found = record.load(self.shared.data_dir.cluster(wish.id))
+        if found is None:
+            raise StoreBroken(f"the record of {wish.display} is missing")
+        return found.identity.material()
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.shared.executor, work)
+
+    # -- looking around ---------------------------------------------------------------------------------------------
+
+    async def look_around(self) -> None:
+        """Park what has become idle. Runs until it is cancelled."""
+        while True:
+            await self.clock.sleep(self.parking.every)
+            await self.park_idle(self.parking.after)
+
+    async def park_idle(self, after: float) -> int:
+        """Park every cluster that has been idle for `after` seconds. Returns how many."""
+        now = self.clock.monotonic()
+        idle = [slot for slot in self.slots.values() if slot.is_idle(now, after)]
+        for slot in idle:
+            await slot.park()
+        if idle:
+            memory.give_back()
+        return len(idle)
+
+    async def close(self) -> None:
+        """Serve nothing any longer; everything is kept."""
+        await asyncio.gather(*(self.drop(id) for id in list(self.slots)))
+
+
+def _load(directory: Path, names: tuple[str, ...], now: float) -> record.Record | None:
+    """The record of a cluster that is about to be opened, its certificate renewed if it is time."""
+    parked.forget(directory)
+    found = record.load(directory)
+    if found is None:
+        return None
+    keys = identity.renewed(found.identity, names, now)
+    if keys is not found.identity:
+        found = dataclasses.replace(found, identity=keys)
+        record.save(directory, found)
+    return found
+
+
+@contextlib.asynccontextmanager
+async def running(
+    shared: Shared,
+    hub: HostHub,
+    connector: Callable[[Tenancy], NodeConnector | None],
+    settings: Settings,
+    parking: Parking,
+) -> AsyncIterator[Shard]:
+    """A shard of this process."""
+    async with Supervisor() as supervisor:
+        shard = Shard(shared, hub, connector, settings, parking, supervisor)
+        if parking.after > 0:
+            shard.spawn(shard.look_around(), "parking")
+        try:
+            yield shard
+        finally:
+            await shard.close()

@@ -1,0 +1,60 @@
+"""What a process is asked to serve: one cluster, as its VirtualCluster object says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kloster.fleet.spec import ClusterSpec, parse
+from kloster.syncer.names import LONGEST, Tenancy, join
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One cluster.
+
+    id      the VirtualCluster's UID
+    spec    as it stands in the object; it has been found to be in order
+    """
+
+    id: str
+    namespace: str
+    name: str
+    spec: ClusterSpec = field(compare=True)
+    raw: Mapping[str, Any] = field(compare=False, repr=False, default_factory=dict)
+
+    @classmethod
+    def of(cls, cluster: Mapping[str, Any]) -> Wish:
+        """What a VirtualCluster object asks for. Raises SpecError."""
+        metadata, raw = cluster["metadata"], cluster.get("spec") or {}
+        return cls(metadata["uid"], metadata["namespace"], metadata["name"], parse(raw), raw)
+
+    @property
+    def display(self) -> str:
+        """For logs, listings and metrics."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def tenancy(self) -> Tenancy:
+        """The cluster as the host knows it."""
+        return tenancy(self.id, self.namespace, self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "namespace": self.namespace, "name": self.name, "spec": dict(self.raw)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Wish:
+        return cls(data["id"], data["namespace"], data["name"], parse(data["spec"]), data["spec"])
+
+
+def tenancy(id: str, namespace: str, name: str) -> Tenancy:
+    """A cluster as the host knows it; does not depend on its spec."""
+    display = name if namespace == "default" else f"{name}-{namespace}"
+    return Tenancy(id, display, host_namespace(namespace, name))
+
+
+def host_namespace(namespace: str, name: str) -> str:
+    """The host namespace that holds a cluster's objects."""
+    plain = f"vc-{name}" if namespace == "default" else f"vc-{name}-x-{namespace}"
+    return plain if len(plain) <= LONGEST and "-x-" not in name + namespace else join(f"vc-{name}", namespace)
