@@ -11,9 +11,10 @@ from typing import Protocol
 from kloster.client.transport import Request, User
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
-    """What a request asks for: upstream's RequestInfo.
+    """What a request asks for: upstream's RequestInfo. Never changed once made, but not frozen, for one is made for
+    every request and making a frozen one takes three times as long.
 
     verb    get, list, watch, create, update, patch, delete, deletecollection; for other paths the HTTP method
             in lower case

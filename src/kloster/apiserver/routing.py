@@ -10,6 +10,8 @@ Source: k8s.io/apiserver/pkg/endpoints/request, https://kubernetes.io/docs/refer
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from kloster.apiserver.ports import Target
 from kloster.client.transport import Request
 
@@ -18,9 +20,41 @@ VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH"
 # Subresources of a namespace; any other word after a namespace's name is a resource in that namespace.
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 
+_LONG = 512  # characters of a path that is not remembered: strangers choose them
+
 
 def target(request: Request) -> Target:
     """The request's target. Never fails: what cannot be a resource path is a non-resource path."""
+    path = request.path
+    cut = path.rfind("/") + 1
+    shape = _shape(request.method, path[:cut]) if len(path) < _LONG else None
+    if shape is not None and cut < len(path):
+        verb, group, version, resource, namespace = shape
+        return Target(verb, path, True, group, version, resource, "", namespace, path[cut:])
+    return _parsed(request)
+
+
+@lru_cache(maxsize=4096)
+def _shape(method: str, prefix: str) -> tuple[str, str, str, str, str] | None:
+    """What the paths of single objects below `prefix` have in common, so that most requests are not parsed at all.
+
+    (verb, group, version, resource, namespace); None where the last part of a path is not just an object's name.
+    """
+    parts = prefix.split("/")[1:-1]
+    if parts[:1] == ["api"]:
+        parts.insert(1, "")
+    elif parts[:1] != ["apis"]:
+        return None
+    if len(parts) == 4 and parts[3] not in ("namespaces", "watch"):
+        namespace, resource = "", parts[3]
+    elif len(parts) == 6 and parts[3] == "namespaces" and parts[5] not in _NAMESPACE_SUBRESOURCES:
+        namespace, resource = parts[4], parts[5]
+    else:
+        return None
+    return VERBS.get(method, ""), parts[1], parts[2], resource, namespace
+
+
+def _parsed(request: Request) -> Target:
     path = request.path
     parts = path.split("/")
     # "/api/v1/x" → ["", "api", "v1", "x"]

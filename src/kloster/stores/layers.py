@@ -134,12 +134,13 @@ class Layer:
 
 def look_up(maps: Sequence[Tables], key: Key) -> Entry | None:
     """The entry at `key`: what the first map that mentions it says."""
+    resource = key[0]
     for tables in maps:
-        table = tables.get(key.resource)
+        table = tables.get(resource)
         if table is not None:
             found = table.entries.get(key, _MISSING)
-            if not isinstance(found, _Missing):
-                return found
+            if found is not _MISSING:  # `isinstance` would cost a quarter of the look-up
+                return found  # type: ignore[return-value]
     return None
 
 

@@ -63,7 +63,10 @@ class _Asked:
 
 def asked_for(headers: dict[str, str]) -> bool:
     """Whether there is anything to do; cheap, for it is asked of every request."""
-    return any(name.startswith("impersonate-") for name in headers)
+    for name in headers:  # noqa: SIM110 (a loop costs half of any() with a generator)
+        if name.startswith("impersonate-"):
+            return True
+    return False
 
 
 def impersonate(request: Request, user: User, authorizer: Authorizer) -> User:

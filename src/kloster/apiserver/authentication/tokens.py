@@ -41,6 +41,7 @@ WARN_ONLY_LIFETIME = 3607
 EXTENDED_LIFETIME = 365 * 24 * 3600
 LEEWAY = 60.0
 MAX_CACHED = 4096
+MAX_HEADERS, MAX_HEADER = 256, 8 * 1024
 MAX_TOKEN = 64 * 1024
 
 Lookup = Callable[[str, str, str], str | None]
@@ -147,6 +148,7 @@ class ServiceAccountTokens:
         self._lookup = lookup
         self._clock = clock
         self._known: dict[bytes, _Verified] = {}
+        self._headers: dict[str, _Verified] = {}  # whole Authorization headers with tokens meant for us
 
     # --- minting -------------------------------------------------------------------------------------------------
 
@@ -190,17 +192,31 @@ class ServiceAccountTokens:
         header = request.headers.get("authorization")
         if not header:
             return None
-        token = bearer_token(header)
-        if token is None:
-            return None
         try:
-            return self.authenticate(token).user
+            verified = self._headers.get(header)
+            if verified is not None:  # all but what may have changed since
+                self._check(verified)
+                return verified.user
+            token = bearer_token(header)
+            if token is None:
+                return None
+            found = self.authenticate(token)
         except InvalidToken:
             raise errors.unauthorized() from None
+        self._remember(header, token)
+        return found.user
+
+    def _remember(self, header: str, token: str) -> None:
+        """Spare the next request with this header the hashing and the comparison of audiences."""
+        known = self._known.get(_digest(token))
+        if known is not None and len(header) <= MAX_HEADER:
+            if len(self._headers) >= MAX_HEADERS:
+                self._headers.clear()
+            self._headers[header] = known
 
     def authenticate(self, token: str, audiences: Sequence[str] | None = None) -> Identified:
         """Whose token it is. `audiences` are those wanted (TokenReview); default: the API server's own."""
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = _digest(token)
         known = self._known.get(digest)
         if known is None:
             known = self._verify(token)
@@ -222,6 +238,7 @@ class ServiceAccountTokens:
         """Use other keys from now on. Tokens of keys that are no longer in the set stop working at once."""
         self.keys = keys
         self._known.clear()
+        self._headers.clear()
 
     def _verify(self, token: str) -> _Verified:
         claims = _payload(token)
@@ -257,6 +274,10 @@ class ServiceAccountTokens:
                 raise InvalidToken(f"[invalid bearer token, {_gone(resource, name)}]")
             if found != uid:
                 raise InvalidToken(f"[invalid bearer token, {_other(resource, found, uid)}]")
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _gone(resource: str, name: str) -> str:

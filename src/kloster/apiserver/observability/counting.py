@@ -82,7 +82,9 @@ def kind_of(call: Call) -> Kind:
         return Kind(call.request.method, subresource=target.path if target.path in _PATHS else "")
     if call.served is None:
         return Kind(_VERBS.get(target.verb, call.request.method), resource="unknown")
-    subresource = target.subresource.partition("/")[0]
+    subresource = target.subresource
+    if subresource:
+        subresource = subresource.partition("/")[0]
     if subresource in _CONNECTING:
         verb = "CONNECT"
     else:

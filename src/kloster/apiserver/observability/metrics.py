@@ -74,6 +74,18 @@ class _Histogram:
         return found
 
 
+class _Series:
+    """What `Tally.observe` needs for one kind and code, found by one look-up. Kind and code share histograms."""
+
+    __slots__ = ("count", "durations", "kind", "sizes")
+
+    def __init__(self, kind: Kind, durations: _Histogram) -> None:
+        self.kind = kind
+        self.count = 0
+        self.durations = durations
+        self.sizes: _Histogram | None = None
+
+
 class Tally:
     """What one cluster's requests came to.
 
@@ -82,7 +94,7 @@ class Tally:
     mutating, reading   requests being answered now; `begin` and `end` keep them
     """
 
-    __slots__ = ("_durations", "_sizes", "_totals", "cpu", "long_running", "mutating", "reading", "requests")
+    __slots__ = ("_durations", "_series", "_sizes", "_totals", "cpu", "long_running", "mutating", "reading", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -90,28 +102,35 @@ class Tally:
         self.mutating = 0
         self.reading = 0
         self.long_running: dict[Kind, int] = {}
-        self._totals: dict[tuple[Kind, int], int] = {}
+        self._totals: dict[tuple[Kind, int], int] = {}  # beyond what is in `_series`
         self._durations: dict[Kind, _Histogram] = {}
         self._sizes: dict[Kind, _Histogram] = {}
+        self._series: dict[tuple[Kind, int], _Series] = {}
 
     def observe(self, kind: Kind, code: int, seconds: float, size: int = 0) -> None:
         """A request was answered. Watches and other long-running requests are counted, not timed: see `opened`."""
         self.requests += 1
-        histogram = self._durations.get(kind)
-        if histogram is None:
-            if len(self._durations) >= MAX_KINDS:
-                kind = _OTHER
-            histogram = self._durations.setdefault(kind, _Histogram(DURATIONS))
-        histogram.counts[bisect_left(DURATIONS, seconds)] += 1
-        histogram.total += seconds
-        key = (kind, code)
-        self._totals[key] = self._totals.get(key, 0) + 1
+        series = self._series.get((kind, code)) or self._new_series(kind, code)
+        series.count += 1
+        durations = series.durations
+        durations.counts[bisect_left(DURATIONS, seconds)] += 1
+        durations.total += seconds
         if size:
-            sizes = self._sizes.get(kind)
+            sizes = series.sizes
             if sizes is None:
-                sizes = self._sizes.setdefault(kind, _Histogram(SIZES))
+                sizes = series.sizes = self._sizes.setdefault(series.kind, _Histogram(SIZES))
             sizes.counts[bisect_left(SIZES, size)] += 1
             sizes.total += size
+
+    def _new_series(self, kind: Kind, code: int) -> _Series:
+        if kind not in self._durations and len(self._durations) >= MAX_KINDS:
+            kind = _OTHER
+            known = self._series.get((kind, code))
+            if known is not None:
+                return known
+        series = _Series(kind, self._durations.setdefault(kind, _Histogram(DURATIONS)))
+        self._series[kind, code] = series
+        return series
 
     def opened(self, kind: Kind) -> None:
         """A long-running request (watch, logs, exec, ...) began."""
@@ -128,11 +147,19 @@ class Tally:
         key = (kind, code)
         self._totals[key] = self._totals.get(key, 0) + 1
 
+    def _counts(self) -> Iterable[tuple[tuple[Kind, int], int]]:
+        """All requests by kind and code."""
+        found = dict(self._totals)
+        for (_, code), series in self._series.items():
+            key = (series.kind, code)
+            found[key] = found.get(key, 0) + series.count
+        return found.items()
+
     def add(self, other: Tally, alive: bool = True) -> None:
         """Add another tally's counts; of one that is gone, only what is counted, not what is going on."""
         self.requests += other.requests
         self.cpu += other.cpu
-        for key, count in other._totals.items():
+        for key, count in other._counts():
             self._totals[key] = self._totals.get(key, 0) + count
         for kind, histogram in other._durations.items():
             self._durations.setdefault(kind, _Histogram(DURATIONS)).add(histogram)
@@ -149,7 +176,7 @@ class Tally:
         total = CounterMetricFamily(
             "apiserver_request", "Requests answered, by verb, resource and code.", labels=(*_LABELS, "code")
         )
-        for (kind, code), count in self._totals.items():
+        for (kind, code), count in self._counts():
             total.add_metric((*_values(kind), str(code)), count)
         yield total
         durations = HistogramMetricFamily(
