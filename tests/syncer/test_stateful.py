@@ -7,11 +7,9 @@ objects (deletes, edits) must not matter, except that a pod that the host delete
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from typing import Any
 
-import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -35,7 +33,6 @@ class Sides(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         self.runner = asyncio.Runner()
         self.pods: dict[Name, str] = {}
         self.configs: dict[Name, str] = {}
@@ -140,11 +137,10 @@ class Sides(RuleBasedStateMachine):
             if await self.dev.host(PODS, name, namespace) is None:
                 return
             host_name = self.dev.host_name(name, namespace)
-            virtual = await self.dev.get(PODS, name, namespace)
             await self.world.host.delete(PODS, host_name, self.dev.tenancy.namespace, grace_period_seconds=grace)
-            if virtual["spec"].get("nodeName"):
-                await self.sync_again()
-                await self.finished(name, namespace)
+            await self.sync_again()
+            await self.world.settle(4)
+            if await self.dev.find(PODS, name, namespace) is None:  # it had been scheduled; otherwise it is made anew
                 del self.pods[(namespace, name)]
 
         self.do(delete())

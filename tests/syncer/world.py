@@ -37,7 +37,7 @@ from kloster.client.sources import LiveSource
 from kloster.client.transport import Request, Response, User
 from kloster.controllers import HOST_TABLE, select
 from kloster.fleet import credentials, identity, templates
-from kloster.fleet.assembly import MASTER
+from kloster.fleet.credentials import MASTER
 from kloster.kinds.catalog import catalog
 from kloster.nodes.node import Node, NodeConfig, agent_controller, heartbeat_controller
 from kloster.nodes.references import Lookup
@@ -94,17 +94,18 @@ class Watched:
     async def __call__(self, request: Request) -> Response:
         if request.method in READING:
             return await self._inner(request)
-        fault = self._fault
+        fault, bites = self._fault, False
         if fault is not None:
             if fault.hit:
                 raise Crash
             fault.seen += 1
-            if fault.seen == fault.at and not fault.after:
+            bites = fault.seen == fault.at
+            if bites and not fault.after:
                 fault.hit = True
                 raise Crash
         self._counter.writes.append(f"{request.method} {request.path}")
         response = await self._inner(request)
-        if fault is not None and fault.seen == fault.at and fault.after:
+        if fault is not None and bites:
             fault.hit = True
             raise Crash
         return response
