@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 import tempfile
@@ -73,7 +74,8 @@ def main() -> int:
         finally:
             subprocess.run(["bash", "-c", "kloster down"], env=environment, check=False, capture_output=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(picture.export_svg(title="kloster"))
+    # The reader's own monospaced font: no font is fetched from anywhere.
+    target.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture.export_svg(title="kloster"), flags=re.DOTALL))
     return 0
 
 
