@@ -27,7 +27,7 @@ class Server:
         self._tls = _tls(kubeconfig.parent, cluster, user)
 
     def request(self, method: str, path: str, body: Any = None, accept: str = "application/json") -> bytes:
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {**self._headers, "Accept": accept, "Content-Type": "application/json"}
         request = urllib.request.Request(self._url + path, data, headers, method=method)
         try:
