@@ -6,9 +6,8 @@ The rule (`Strategy.generation`) counts changes outside metadata and status. Kin
 
 from __future__ import annotations
 
-import copy
-
 from kloster.apimachinery import Object
+from kloster.apimachinery.cloning import clone
 
 _META_OF_STATUS = (
     "deletionTimestamp",
@@ -47,7 +46,7 @@ def restore(new: Object, old: Object, name: str) -> None:
     if old.get(name) is None:
         new.pop(name, None)
     else:
-        new[name] = copy.deepcopy(old[name])
+        new[name] = clone(old[name])
 
 
 def first_generation(obj: Object) -> None:
