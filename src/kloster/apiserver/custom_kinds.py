@@ -76,9 +76,11 @@ def _digest(value: object) -> bytes:
 
 
 def stamp(spec: Object) -> str:
-    """The storage version and a hash of the schemas."""
+    """The storage version and a hash of the schemas and of what is kept beside objects for selectors."""
     storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
-    schemas = [(version["name"], version.get("schema")) for version in spec["versions"]]
+    schemas = [
+        (version["name"], version.get("schema"), version.get("selectableFields")) for version in spec["versions"]
+    ]
     text = base64.urlsafe_b64encode(_digest(schemas)[:9]).decode()
     return f"{storage}@{text}"
 

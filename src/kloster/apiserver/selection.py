@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from kloster.apimachinery import errors, selectors
 from kloster.apimachinery.selectors import FieldSelector, LabelSelector
+from kloster.apiserver import storage
 from kloster.apiserver.call import Call
 from kloster.apiserver.options import ListOptions
 from kloster.apiserver.resources import Served
@@ -42,7 +43,7 @@ class Selection:
             return False
         if self.labels is not None and not self.labels.matches(entry.labels):
             return False
-        return self.fields is None or self.fields.matches(_fields(entry))
+        return self.fields is None or self.fields.matches(_fields(self.served, entry))
 
     def scan(self, view: View, after: tuple[str, str] | None = None) -> Iterator[Entry]:
         """The entries that are meant, in key order."""
@@ -61,9 +62,13 @@ class Selection:
                     yield entry
 
 
-def _fields(entry: Entry) -> dict[str, str]:
-    key = entry.key
-    return {**entry.fields, "metadata.name": key.name, "metadata.namespace": key.namespace}
+def _fields(served: Served, entry: Entry) -> dict[str, str]:
+    key, fields = entry.key, entry.fields
+    if entry.version != served.stamp and not served.kind.builtin:
+        # Stored before its definition changed, perhaps before that had these selectable fields.
+        item = storage.thaw(served, entry)
+        fields = {path: read(item) for path, read in served.strategy.fields.items()}
+    return {**fields, "metadata.name": key.name, "metadata.namespace": key.namespace}
 
 
 def select(call: Call, options: ListOptions) -> Selection:

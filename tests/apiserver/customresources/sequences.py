@@ -72,7 +72,8 @@ def normal(session: Session, step: Step, answer: Answer, owners: bool = True) ->
     found = session.normal(step, _without_version(answer))
     headers = found["headers"]
     if "warning" in headers:
-        headers["warning"] = ", ".join(sorted(headers["warning"].split(", 299 ")))
+        listed = headers["warning"].removeprefix("299 - ").split(", 299 - ")
+        headers["warning"] = ", ".join(f"299 - {text}" for text in sorted(listed))
     body = found["body"] if owners else _disowned(found["body"])
     return {**found, "body": _object(body, written=step.method != "GET")}
 
@@ -105,13 +106,9 @@ def _object(body: Any, written: bool) -> Any:
         return body
     if body.get("kind") == "Status" and body.get("reason") == "Invalid":
         return _sorted_findings(body)
-    if body.get("kind") == "CustomResourceDefinition":
-        meta = {
-            key: value for key, value in body["metadata"].items() if key not in ("resourceVersion", "managedFields")
-        }
-        body = {**body, "metadata": meta}
-        if written:
-            body.pop("status", None)
+    if body.get("kind") == "CustomResourceDefinition" and written:
+        meta = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+        return {key: value for key, value in {**body, "metadata": meta}.items() if key != "status"}
     return body
 
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from kloster.aio.clock import rfc3339
-from kloster.apimachinery import Object, errors
+from kloster.apimachinery import Object, apply, errors
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.structural import formats
 from kloster.apiserver import storage
@@ -30,8 +30,32 @@ def _settle(attempt: Attempt) -> None:
     """Sets the status of a definition that is written, and of those that its names matter to."""
     item, now = attempt.item, attempt.cluster.clock.now()
     others = _others(attempt, item)
-    status.settle(item, others, now)
+    _settle_one(attempt, item, others, now)
     attempt.also.extend(_resettled(attempt, [item, *others], now))
+
+
+def _settle_one(attempt: Attempt, item: Object, others: list[Object], now: float) -> None:
+    """Settles a definition's status; the API server owns what it changes in it."""
+    before = clone(item.get("status") or {})
+    status.settle(item, others, now)
+    after = item.get("status") or {}
+    if after == before:
+        return
+    own = attempt.cluster.resources.stored_as(DEFINITIONS)
+    assert own is not None
+    about = {"apiVersion": own.kind.api_version, "kind": own.kind.kind, "metadata": item["metadata"]}
+    names = {"plural": "", "kind": ""}  # as upstream writes the status of a new definition
+    fields = apply.track_update(
+        {**about, "status": {"acceptedNames": names, **before}},
+        {**about, "status": after},
+        own.kind.type,
+        manager="kube-apiserver",
+        api_version=own.kind.api_version,
+        now=rfc3339(now),
+        subresource="status",
+    )
+    if fields:
+        item["metadata"]["managedFields"] = fields
 
 
 def _others(attempt: Attempt, definition: Object) -> list[Object]:
@@ -54,7 +78,7 @@ def _resettled(attempt: Attempt, group: list[Object], now: float) -> Sequence[Op
         if other is attempt.item or refused is None or refused.get("status") != "False":
             continue
         settled = clone(other)
-        status.settle(settled, [one for one in group if one is not other], now)
+        _settle_one(attempt, settled, [one for one in group if one is not other], now)
         if settled != other:
             group[place] = settled
             operations.append(storage.put(own, settled))
