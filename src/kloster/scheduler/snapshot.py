@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kloster.apimachinery import Object
 from kloster.client.api import Change, Source
 from kloster.client.resources import NAMESPACES, NODES, PODS
+from kloster.placement.affinity import required_terms
 from kloster.placement.resources import Amounts, add, amounts, pod_requests, subtract
 
 ENDED = ("Succeeded", "Failed")
@@ -34,10 +35,15 @@ class NodeInfo:
 
 
 class Snapshot:
-    """All nodes of one cluster. `close` ends its subscriptions."""
+    """All nodes of one cluster. `close` ends its subscriptions.
+
+    repelling   pods that keep others away (required anti-affinity), by UID, with their node: few, so that nobody has to
+                look through all pods for them
+    """
 
     def __init__(self, source: Source) -> None:
         self.nodes: dict[str, NodeInfo] = {}
+        self.repelling: dict[str, tuple[Object, NodeInfo]] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._cancel = [
             source.subscribe(NODES, self._node_changed),
@@ -83,16 +89,22 @@ class Snapshot:
     def _put(self, pod: Object) -> None:
         info = self._info(pod["spec"]["nodeName"])
         uid = pod["metadata"]["uid"]
-        if uid in info.pods:
-            info.pods[uid] = pod
-            return
+        held = info.pods.get(uid)
         info.pods[uid] = pod
+        if held is not None and held["metadata"].get("generation") == pod["metadata"].get("generation"):
+            return
+        if any(required_terms(pod, "podAntiAffinity")):
+            self.repelling[uid] = (pod, info)
+        if held is not None:  # resized
+            subtract(info.requested, {**pod_requests(held), "pods": 1})
         add(info.requested, {**pod_requests(pod), "pods": 1})
 
     def drop(self, pod: Object) -> None:
         """A pod ended, left, or could not be bound after all."""
+        uid = pod["metadata"]["uid"]
+        self.repelling.pop(uid, None)
         for info in self.nodes.values() if not pod["spec"].get("nodeName") else (self._info(pod["spec"]["nodeName"]),):
-            held = info.pods.pop(pod["metadata"]["uid"], None)
+            held = info.pods.pop(uid, None)
             if held is not None:
                 subtract(info.requested, {**pod_requests(held), "pods": 1})
                 return

@@ -37,11 +37,15 @@ class DeleteHost:
 
 @dataclass(frozen=True, slots=True)
 class PatchVirtual:
-    """Change the virtual object as seen (`uid`)."""
+    """Change the virtual object as seen (`uid`).
+
+    `passing`: what it tells will soon be overtaken; it is told only if it is still true after a moment.
+    """
 
     patch: Object
     type: PatchType = "merge"
     subresource: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 OVERTAKEN = (404, 409)  # the object has changed since: look again
 OWN_UNSEEN = 0.5  # seconds until an object of ours that exists but was not seen is looked at again
+MOMENT = 0.1  # seconds for which a passing state is kept to ourselves
 BLOCKED = 300.0  # seconds between attempts at a name that something foreign has
 Enqueue = Callable[[Key], None]
 FIELD_MANAGER = "kloster-syncer"
@@ -96,9 +97,10 @@ class Syncer:
     def controller(self, translator: Translator) -> Controller:
         """The controller that syncs the translator's kind."""
         blocked: dict[str, Key] = {}  # host names that something foreign has, and who wants them
+        passing: dict[Key, float] = {}  # when to tell what may be overtaken until then
 
         async def reconcile(context: Context, key: Key) -> Result | None:
-            return await self._reconcile(translator, context, key, blocked)
+            return await self._reconcile(translator, context, key, blocked, passing)
 
         def follow(context: Context, enqueue: Enqueue) -> Callable[[], None]:
             return self._follow(translator, context, enqueue, blocked)
@@ -154,13 +156,19 @@ class Syncer:
         return end
 
     async def _reconcile(
-        self, translator: Translator, context: Context, key: Key, blocked: dict[str, Key]
+        self, translator: Translator, context: Context, key: Key, blocked: dict[str, Key], passing: dict[Key, float]
     ) -> Result | None:
         virtual = context.source.get(translator.resource, key.namespace, key.name)
         host_name = self.tenancy.name(key.name, key.namespace)
         blocked.pop(host_name, None)
         host = owned(self.hub, self.tenancy, translator.resource, host_name)
+        now, told_at = context.clock.monotonic(), passing.pop(key, None)
         for action in translator.decide(self.world(context), virtual, host):
+            if isinstance(action, PatchVirtual) and action.passing:
+                told_at = now + MOMENT if told_at is None else told_at
+                if now < told_at - 1e-6:
+                    passing[key] = told_at
+                    return Result(told_at - now)
             try:
                 await self.perform(translator.resource, context, key, virtual, action)
             except StatusError as error:
@@ -196,7 +204,7 @@ class Syncer:
                 )
             case DeleteHost(name, uid, grace):
                 await host.delete(resource, namespace, name, uid=uid, grace_period_seconds=grace)
-            case PatchVirtual(patch, type, subresource):
+            case PatchVirtual(patch, type, subresource, _):
                 body = _pinned(patch, virtual["metadata"]["uid"]) if virtual is not None else patch
                 await context.client.patch(resource, key.namespace, key.name, body, type=type, subresource=subresource)
             case BindVirtual(node):

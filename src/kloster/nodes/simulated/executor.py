@@ -224,7 +224,7 @@ class SimulatedExecutor:
                 record.events.append(NodeEvent("Normal", "Killing", f"Stopping container {name}", name))
 
     def _state(self, name: str, one: _Container, now: float, changes: _Soonest) -> ContainerState:
-        seen = ContainerState(name, "waiting", restarts=one.attempt, previous=one.previous, image_id=one.image_id)
+        seen = ContainerState(name, "waiting", restarts=one.attempt, previous=one.previous)
         if one.waiting is not None:
             return replace(seen, reason=one.waiting[0], message=one.waiting[1], started_at=one.started_at)
         if changes.later(one.started_at):
@@ -237,8 +237,17 @@ class SimulatedExecutor:
                 finished_at=one.ends_at,
                 exit_code=0 if one.stopped else one.exit_code,
                 id=one.id,
+                image_id=one.image_id,
             )
-        return replace(seen, phase="running", started_at=one.started_at, id=one.id, started=True, ready=True)
+        return replace(
+            seen,
+            phase="running",
+            started_at=one.started_at,
+            id=one.id,
+            image_id=one.image_id,
+            started=True,
+            ready=True,
+        )
 
     def _allocate(self) -> str:
         size = self._network.num_addresses

@@ -50,11 +50,12 @@ def _together(cycle: Cycle, info: NodeInfo, term: Object) -> bool:
 
 def _repelled(cycle: Cycle, info: NodeInfo) -> bool:
     """Whether a pod that is already there keeps this one away."""
-    for node in cycle.snapshot.ready():
-        for other in node.pods.values():
-            for term in required_terms(other, "podAntiAffinity"):
-                key = term["topologyKey"]
-                same = key in info.labels and node.labels.get(key) == info.labels[key]
-                if same and term_selects(term, other, cycle.pod, cycle.snapshot.namespaces):
-                    return True
+    for uid, (other, node) in cycle.snapshot.repelling.items():
+        if node.node is None or (node.name == info.name and uid not in info.pods):  # taken away in thought
+            continue
+        for term in required_terms(other, "podAntiAffinity"):
+            key = term["topologyKey"]
+            same = key in info.labels and node.labels.get(key) == info.labels[key]
+            if same and term_selects(term, other, cycle.pod, cycle.snapshot.namespaces):
+                return True
     return False

@@ -31,6 +31,7 @@ BUILT_IN_CONDITIONS = frozenset(
     }
 )
 CONDITION_FIELDS = ("type", "status", "lastProbeTime", "lastTransitionTime", "reason", "message")
+STARTING = ("ContainerCreating", "PodInitializing")
 NOT_SHOWN = ("nominatedNodeName", "observedGeneration")
 IMAGES = "kloster.dev/images"
 REFUSED = "SyncRefused"
@@ -105,6 +106,27 @@ def status(tenancy: Tenancy, virtual: Object, host: Object) -> Object:
         found["conditions"] = conditions + kept
     cleaned: Object = texts.clean_all(found, texts.names(tenancy, virtual, host))
     return cleaned
+
+
+def is_passing(virtual: Object, host: Object) -> bool:
+    """Whether the pod is on its way from the scheduler to running, with nothing to report: each such state lasts for
+    milliseconds where images are present."""
+    status = host.get("status") or {}
+    if status.get("phase") != "Pending" or host["metadata"].get("deletionTimestamp"):
+        return False
+    if virtual["metadata"].get("deletionTimestamp") or (virtual.get("status") or {}).get("phase") != "Pending":
+        return False
+    if any(one["type"] == "PodScheduled" and one["status"] != "True" for one in status.get("conditions") or ()):
+        return False
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return all(_undisturbed(one.get("state") or {}) for one in containers)
+
+
+def _undisturbed(state: Object) -> bool:
+    waiting = state.get("waiting")
+    if waiting is not None:
+        return waiting.get("reason") in STARTING and not waiting.get("message")
+    return "terminated" not in state or state["terminated"].get("exitCode") == 0
 
 
 def gate_conditions(virtual: Object, host: Object) -> list[Object]:

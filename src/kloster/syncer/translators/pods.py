@@ -160,10 +160,11 @@ def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
         if conditions:
             patch = {"status": {"conditions": conditions}}
             actions.append(PatchHost(host["metadata"]["name"], host["metadata"]["uid"], patch, "strategic", "status"))
+    told = _status(world, virtual, host)
     node = host["spec"].get("nodeName")
     if node and not virtual["spec"].get("nodeName"):
         actions.append(BindVirtual(node))
-    return actions + _status(world, virtual, host)
+    return actions + told
 
 
 def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
@@ -219,7 +220,9 @@ def _status(world: World, virtual: Object, host: Object) -> list[Action]:
     old = virtual.get("status", {})
     patch: Object = {key: value for key, value in wanted.items() if old.get(key) != value}
     patch.update({key: None for key in old if key not in wanted})
-    return [PatchVirtual({"status": patch}, "merge", "status")] if patch else []
+    if not patch:
+        return []
+    return [PatchVirtual({"status": patch}, "merge", "status", passing=metadata.is_passing(virtual, host))]
 
 
 def _needed(kind: str) -> Related:
