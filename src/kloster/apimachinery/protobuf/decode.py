@@ -29,6 +29,8 @@ _NAME = "protobuf-decode"
 Decoder = Callable[[bytes, int, int, int], Any]
 # (bytes, what comes after the tag, end, what was read so far, depth) → what comes after the field
 _Reader = Callable[[bytes, int, int, Object, int], int]
+# How a field is read: by a reader of its own, or, most of them, as one value with a length: a text if it has no decoder
+_Entry = tuple[str, Decoder | None, _Reader | None]
 # (JSON name, an empty value is left out, constant zero, maker of a zero struct)
 _Slot = tuple[str, bool, Any, Callable[[], Any] | None]
 _INITIALS = {"uid": "UID", "ip": "IP", "id": "ID", "apiVersion": "APIVersion", "apiGroup": "APIGroup"}
@@ -99,14 +101,14 @@ def _message(type: StructType, fields: list[Field], level: int) -> Callable[[byt
     """Reads the fields of a message `level` structs below `type`, into one dictionary for all levels."""
     message = type.name.rpartition(".")[2]
     own, embedded = split(fields, level)
-    readers: dict[int, _Reader] = {}
+    readers: dict[int, _Entry] = {}
     names = {field.number: _go_name(field) for field in own}
     for field in own:
-        for kind, read in _readers(type, field):
-            readers[field.number << 3 | kind] = read
+        for kind, entry in _entries(type, field):
+            readers[field.number << 3 | kind] = entry
     for number, inner in embedded.items():
         names[number] = message
-        readers[number << 3 | wire.BYTES] = _embedded(_message(type, inner, level + 1))
+        readers[number << 3 | wire.BYTES] = ("", None, _embedded(_message(type, inner, level + 1)))
 
     def read_message(data: bytes, at: int, end: int, found: Object, depth: int) -> None:
         while at < end:
@@ -115,14 +117,28 @@ def _message(type: StructType, fields: list[Field], level: int) -> Callable[[byt
             at += 1
             if tag >= 0x80:
                 tag, at = wire.read_varint(data, begin, end)
-            read = readers.get(tag)
+            entry = readers.get(tag)
+            if entry is None:
+                number, kind, _ = wire.read_tag(data, begin, end, message)
+                if number in names:
+                    raise WireError(f"proto: wrong wireType = {kind} for field {names[number]}")
+                at = wire.skip(data, begin, end)
+                continue
+            name, decode_value, read = entry
             if read is not None:
                 at = read(data, at, end, found, depth)
                 continue
-            number, kind, _ = wire.read_tag(data, begin, end, message)
-            if number in names:
-                raise WireError(f"proto: wrong wireType = {kind} for field {names[number]}")
-            at = wire.skip(data, begin, end)
+            if at < end and data[at] < 0x80:
+                begin = at + 1
+                at = begin + data[at]
+                if at > end:
+                    raise wire.end_of_data()
+            else:
+                begin, at = wire.read_span(data, at, end)
+            if decode_value is None:
+                found[name] = data[begin:at].decode("utf-8", "replace")
+            else:
+                found[name] = decode_value(data, begin, at, depth + 1)
 
     return read_message
 
@@ -143,23 +159,34 @@ def _embedded(read_inner: Callable[[bytes, int, int, Object, int], None]) -> _Re
     return read
 
 
-def _readers(type: StructType, field: Field) -> list[tuple[int, _Reader]]:
-    """(wire type, reader) for each way in which a field may stand."""
+def _entries(type: StructType, field: Field) -> list[tuple[int, _Entry]]:
+    """(wire type, entry) for each way in which a field may stand."""
     name, value = field.name, field.type
+    if isinstance(value, ListType) and (type.name, name) in WRAPPED:
+        return [(wire.BYTES, (name, _wrapped(value), None))]
+    readers = _readers(name, value)
+    if readers:
+        return [(kind, (name, None, read)) for kind, read in readers]
+    return [(wire.BYTES, (name, None if value is Leaf.STRING else decoder(value), None))]
+
+
+def _readers(name: str, value: Type) -> list[tuple[int, _Reader]]:
+    """(wire type, reader) of fields that are not one value with a length."""
     if isinstance(value, MapType):
         return [(wire.BYTES, _map(name, value))]
     if isinstance(value, ListType):
-        if (type.name, name) in WRAPPED:
-            return [(wire.BYTES, _single(name, _wrapped(value)))]
         number = _NUMBERS.get(value.item) if isinstance(value.item, Leaf) else None
         if number is not None:
             kind, decode_item = number
             return [(kind, _numbers(name, decode_item)), (wire.BYTES, _packed(name, decode_item))]
         return [(wire.BYTES, _repeated(name, decoder(value.item)))]
     number = _NUMBERS.get(value) if isinstance(value, Leaf) else None
-    if number is not None:
-        return [(number[0], _scalar(name, number[1]))]
-    return [(wire.BYTES, _single(name, decoder(value)))]
+    if number is None:
+        return []
+    small: list[Any] | None = None
+    if value is not Leaf.FLOAT:
+        small = [byte != 0 for byte in range(0x80)] if value is Leaf.BOOL else list(range(0x80))
+    return [(number[0], _scalar(name, number[1], small))]
 
 
 # --- fields of numbers ------------------------------------------------------------------------------------------------
@@ -201,8 +228,13 @@ _NUMBERS: dict[Leaf, tuple[int, _Number]] = {
 }
 
 
-def _scalar(name: str, decode_number: _Number) -> _Reader:
+def _scalar(name: str, decode_number: _Number, small: list[Any] | None) -> _Reader:
+    """`small`: the values of numbers that take one byte."""
+
     def read(data: bytes, at: int, end: int, found: Object, _: int) -> int:
+        if small is not None and at < end and data[at] < 0x80:
+            found[name] = small[data[at]]
+            return at + 1
         found[name], at = decode_number(data, at, end)
         return at
 
@@ -253,15 +285,6 @@ def _text(data: bytes, at: int, end: int, _: int) -> str:
     return data[at:end].decode("utf-8", "replace")
 
 
-def _single(name: str, decode_value: Decoder) -> _Reader:
-    def read(data: bytes, at: int, end: int, found: Object, depth: int) -> int:
-        begin, stop = wire.read_span(data, at, end)
-        found[name] = decode_value(data, begin, stop, depth + 1)
-        return stop
-
-    return read
-
-
 def _repeated(name: str, decode_item: Decoder) -> _Reader:
     def read(data: bytes, at: int, end: int, found: Object, depth: int) -> int:
         begin, stop = wire.read_span(data, at, end)
@@ -300,10 +323,12 @@ def _map(name: str, type: MapType) -> _Reader:
         at, stop = wire.read_span(data, at, end)
         key, value, given = "", None, False
         while at < stop:
-            number, _, after = wire.read_tag(data, at, stop, name)
-            if number > 2:
-                at = wire.skip(data, at, stop)
-                continue
+            number, after = data[at] >> 3, at + 1
+            if number not in (1, 2):
+                number, _, after = wire.read_tag(data, at, stop, name)
+                if number > 2:
+                    at = wire.skip(data, at, stop)
+                    continue
             # As in upstream, the wire type of keys and values is not looked at.
             begin, at = wire.read_span(data, after, stop)
             if number == 1:

@@ -83,6 +83,7 @@ def _written(seconds: int) -> str:
     return f"{year:04d}-{month:02d}-{day:02d}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
 
 
+@lru_cache(maxsize=4096)
 def decode_time(data: bytes) -> str | None:
     """Whole seconds: upstream ignores what protobuf could say beyond."""
     found = _read_time(data)
@@ -103,6 +104,7 @@ def encode_quantity(text: str) -> bytes:
     return wire.field(1, text.encode())
 
 
+@lru_cache(maxsize=1024)
 def decode_quantity(data: bytes) -> str:
     found = _only(data, "Quantity", "String_")
     if found is None:
