@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,27 +65,27 @@ def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None
         DataDir(tmp_path / "data").prepare()
 
 
-def _hold(root: Path, ready: multiprocessing.synchronize.Event, end: multiprocessing.synchronize.Event) -> None:
-    with DataDir(root).locked():
-        ready.set()
-        end.wait(30)
+HOLD = """
+import pathlib, sys
+from kloster.fleet.datadir import DataDir
+with DataDir(pathlib.Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_one_process_holds_a_directory_and_the_other_learns_who(tmp_path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    ready, end = spawn.Event(), spawn.Event()
-    holder = spawn.Process(target=_hold, args=(tmp_path, ready, end))
-    holder.start()
-    try:
-        assert ready.wait(30)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
         with (
             pytest.raises(DataDirError, match=f"in use by the fleet with process id {holder.pid}"),
             DataDir(tmp_path).locked(),
         ):
             pass
-    finally:
-        end.set()
-        holder.join(30)
+        holder.communicate()
     with DataDir(tmp_path).locked():
         assert (tmp_path / "lock").read_text().strip() == str(os.getpid())
 
@@ -135,18 +136,30 @@ def test_ports_are_remembered_and_given_once(tmp_path: Path) -> None:
     ports.release("never")
     again = Ports.load(tmp_path / "ports.json")
     assert (again.get("a"), again.get("b")) == (None, ports.first + 1)
-    assert again.candidates()[0] == ports.first + 2, "a freed port rests as long as there are others"
-    assert ports.first + 1 not in again.candidates()
+    again.release("b")
+    third = Ports.load(tmp_path / "ports.json")
+    assert third.candidates()[0] == ports.first + 2, "a freed port rests as long as there are others"
+    assert third.candidates()[-1] == ports.first + 1
 
 
 def test_freed_ports_come_again_when_the_end_is_reached(tmp_path: Path) -> None:
     ports = Ports(tmp_path / "ports.json", 20000, 20002)
     for number, name in enumerate("abc"):
         ports.assign(name, 20000 + number)
+    assert ports.get("c") == 20002
     with pytest.raises(NoPort, match="all ports from 20000 to 20002 are given away; delete clusters"):
         ports.candidates()
     ports.release("b")
     assert ports.candidates() == [20001]
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"ports": []}', '{"ports": {"a": "x"}, "newest": 0}'], ids=["list", "no-map", "no-port"]
+)
+def test_a_damaged_table_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ports.json").write_text(text)
+    with pytest.raises(DataDirError, match=r"ports\.json is damaged"):
+        Ports.load(tmp_path / "ports.json")
 
 
 # -- records ----------------------------------------------------------------------------------------------------------

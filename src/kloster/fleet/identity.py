@@ -15,6 +15,7 @@ from kloster.apiserver.http.tls import Material
 from kloster.apiserver.pki import Authority, Pair, key_pem, load_key, new_key
 
 RENEW_BEFORE = 30 * 86400.0
+LONGEST_NAME = 64  # characters of a common name (RFC 5280)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Identity:
 
 def create(name: str, names: Sequence[str], now: float) -> Identity:
     """All keys of a new cluster (about 2 ms)."""
-    authority = Authority.create(f"kloster {name}", now)
+    authority = Authority.create(f"kloster {name}"[:LONGEST_NAME], now)
     serving = authority.serving(names, now)
     return Identity(authority.pair(), serving, tuple(names), (key_pem(new_key()),))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kloster.fleet.datadir import read_json, write_json
+from kloster.fleet.datadir import DataDirError, read_json, write_json
 
 FIRST = 20000
 LAST = 32000
@@ -22,35 +22,52 @@ class NoPort(Exception):
 
 @dataclass(slots=True)
 class Ports:
-    """The table. `host` is the key of the host cluster; others are cluster IDs."""
+    """The table: who has which port. Owners are cluster IDs and names for what else listens."""
 
     path: Path
     first: int = FIRST
     last: int = LAST
     _table: dict[str, int] = field(default_factory=dict)
+    _newest: int = 0
 
     @classmethod
     def load(cls, path: Path) -> Ports:
-        return cls(path, _table={str(key): int(port) for key, port in (read_json(path) or {}).items()})
+        """Raises DataDirError if the file is damaged."""
+        data = read_json(path)
+        if data is None:
+            return cls(path)
+        try:
+            table = {str(owner): int(port) for owner, port in data["ports"].items()}
+            return cls(path, _table=table, _newest=int(data["newest"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataDirError(
+                f"{path} is damaged ({type(error).__name__}: {error}); restore it from a backup"
+            ) from error
 
-    def get(self, cluster: str) -> int | None:
-        return self._table.get(cluster)
+    def get(self, owner: str) -> int | None:
+        return self._table.get(owner)
 
     def candidates(self) -> list[int]:
-        """Ports that are not given away, in the order in which to try them."""
+        """Ports that are not given away, in the order in which to try them: those first that were never used, so that
+        an old kubeconfig does not reach another cluster soon."""
         taken = set(self._table.values())
-        start = max(taken, default=self.first - 1) + 1
+        start = max(self.first, self._newest + 1)
         order = [*range(start, self.last + 1), *range(self.first, min(start, self.last + 1))]
         free = [port for port in order if port not in taken]
         if not free:
             raise NoPort(f"all ports from {self.first} to {self.last} are given away; delete clusters")
         return free
 
-    def assign(self, cluster: str, port: int) -> None:
+    def assign(self, owner: str, port: int) -> None:
         """Remember durably."""
-        self._table[cluster] = port
-        write_json(self.path, self._table)
+        self._table[owner] = port
+        if self.first <= port <= self.last:
+            self._newest = port
+        self._save()
 
-    def release(self, cluster: str) -> None:
-        if self._table.pop(cluster, None) is not None:
-            write_json(self.path, self._table)
+    def release(self, owner: str) -> None:
+        if self._table.pop(owner, None) is not None:
+            self._save()
+
+    def _save(self) -> None:
+        write_json(self.path, {"ports": self._table, "newest": self._newest})

@@ -129,6 +129,7 @@ async def started(options: Options, directory: DataDir) -> AsyncIterator[Running
         fleet = Fleet(shared, ports, shard, settings, common)
         shard.on_failure = lambda wish, error: fleet.look_at(wish)
         embedded.cluster.attach([fleet.controller()])
+        await fleet.wait_seen(embedded.cluster.source)
         yield Running(options, shared, embedded, shard, fleet, common)
         await embedded.cluster.detach()
 

@@ -7,6 +7,8 @@ every VirtualCluster is reconciled once, which has them served again.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,7 +19,8 @@ import structlog
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.cluster import Settings
-from kloster.client.api import Change
+from kloster.client.api import Change, Source
+from kloster.client.errors import ClientError
 from kloster.client.resources import NAMESPACES, SECRETS
 from kloster.fleet import addresses, kubeconfig
 from kloster.fleet.addresses import PortTaken
@@ -69,6 +72,8 @@ class Fleet:
     common: str
     known: dict[Key, str] = field(default_factory=dict)
     _enqueue: Callable[[Key], None] = field(default=lambda key: None)
+    _unseen: set[Key] = field(default_factory=set)
+    _all_seen: asyncio.Event = field(default_factory=asyncio.Event)
 
     def controller(self) -> Controller:
         """The controller for the host's dispatcher attachment."""
@@ -89,7 +94,26 @@ class Fleet:
         namespace, _, name = owner.partition("/")
         return [Key(namespace, name)] if name else []
 
+    async def wait_seen(self, source: Source, timeout: float = 60.0) -> None:
+        """Wait until every VirtualCluster that there is has been reconciled once, well or not."""
+        self._unseen = {
+            Key(one["metadata"]["namespace"], one["metadata"]["name"]) for one in source.list(VIRTUAL_CLUSTERS)
+        }
+        self._all_seen.clear()
+        if self._unseen:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_seen.wait(), timeout)
+
     async def reconcile(self, context: Context, key: Key) -> Result | None:
+        try:
+            return await self._reconcile(context, key)
+        finally:
+            if self._unseen:
+                self._unseen.discard(key)
+                if not self._unseen:
+                    self._all_seen.set()
+
+    async def _reconcile(self, context: Context, key: Key) -> Result | None:
         cluster = context.source.get(VIRTUAL_CLUSTERS, key.namespace, key.name)
         if cluster is None:
             await self._forget(key)
@@ -107,7 +131,14 @@ class Fleet:
         except SpecError as error:
             await self._refuse(context, cluster, "InvalidSpec", str(error))
             return None
-        return await self._ensure(context, cluster, wish)
+        try:
+            return await self._ensure(context, cluster, wish)
+        except (StatusError, ClientError):
+            raise
+        except Exception as error:
+            text = f"unexpected {type(error).__name__}; the fleet's log says more, and it is tried again"
+            await self._refuse(context, cluster, "InternalError", text)
+            raise
 
     # -- being there -----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kloster.fleet.spec import ClusterSpec, parse
-from kloster.syncer.names import LONGEST, Tenancy, join
+from kloster.syncer.names import LONGEST, SEPARATOR, Tenancy, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +56,7 @@ def tenancy(id: str, namespace: str, name: str) -> Tenancy:
 
 def host_namespace(namespace: str, name: str) -> str:
     """The host namespace that holds a cluster's objects."""
-    plain = f"vc-{name}" if namespace == "default" else f"vc-{name}-x-{namespace}"
-    return plain if len(plain) <= LONGEST and "-x-" not in name + namespace else join(f"vc-{name}", namespace)
+    plain = f"vc-{name}"
+    if namespace == "default" and len(plain) <= LONGEST and SEPARATOR not in f"{plain}-":
+        return plain
+    return join(plain, namespace)
