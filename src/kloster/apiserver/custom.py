@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from kloster.apimachinery import Object
+from kloster.apiserver import storage
 from kloster.apiserver.resources import Served
 from kloster.stores.api import Compacted, StoreClosed, Subscription
 
@@ -41,8 +42,10 @@ class CustomResources:
         self._build = build
         store = cluster.store
         self._subscription: Subscription = store.subscribe(DEFINITIONS, store.revision, self._wake)
-        for definition in cluster.view.list(DEFINITIONS):
-            self._replace(definition["metadata"]["name"], definition)
+        served = cluster.resources.stored_as(DEFINITIONS)
+        if served is not None:
+            for entry in store.scan(DEFINITIONS):
+                self._replace(entry.key.name, storage.thaw(served, entry))
 
     def close(self) -> None:
         self._subscription.close()
@@ -57,7 +60,8 @@ class CustomResources:
             if not events:
                 return
             for event in events:
-                new = None if event.new is None else self._cluster.forms.object(served, event.new)
+                # Not through the cache of forms: a definition is large, and nobody will read it again soon.
+                new = None if event.new is None else storage.thaw(served, event.new)
                 self._replace(event.key.name, new)
 
     def _replace(self, name: str, definition: Object | None) -> None:
