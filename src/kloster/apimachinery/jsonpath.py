@@ -15,7 +15,33 @@ from typing import Any
 
 import orjson
 
-Step = Callable[[Sequence[Any]], Sequence[Any]]
+MOST_WORK = 10_000
+"""Values that one evaluation may look at. Paths come from strangers, and ``..a..a..a`` on nested objects would look at
+billions; what is not found within this is not found."""
+
+LONGEST = 4096
+"""Characters of a path."""
+
+
+class _Exhausted(Exception):
+    """An evaluation has looked at more than it may."""
+
+
+class _Work:
+    """What an evaluation may still do."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MOST_WORK
+
+    def spend(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise _Exhausted
+
+
+Step = Callable[[Sequence[Any], _Work], Sequence[Any]]
 
 
 class JSONPathError(ValueError):
@@ -32,9 +58,18 @@ class JSONPath:
         self._steps = steps
 
     def find(self, value: Any) -> Sequence[Any]:
+        """The values; none if finding them would take more than `MOST_WORK`."""
+        try:
+            return self.walk(value, _Work())
+        except _Exhausted:
+            return ()
+
+    def walk(self, value: Any, work: _Work) -> Sequence[Any]:
+        """The same as a part of a larger evaluation. Raises _Exhausted."""
         found: Sequence[Any] = (value,)
         for step in self._steps:
-            found = step(found)
+            found = step(found, work)
+            work.spend(1 + len(found))
             if not found:
                 break
         return found
@@ -43,6 +78,8 @@ class JSONPath:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> JSONPath:
     """Parse the inside of ``{…}``. Raises JSONPathError."""
+    if len(text) > LONGEST:
+        raise JSONPathError(f"a path has at most {LONGEST} characters")
     return JSONPath(text, list(_Parser(text).steps()))
 
 
@@ -77,15 +114,17 @@ def _go_float(value: float) -> str:
 
 
 def _field(name: str) -> Step:
-    def step(values: Sequence[Any]) -> list[Any]:
+    def step(values: Sequence[Any], _: _Work) -> list[Any]:
         return [value[name] for value in values if value.__class__ is dict and value.get(name) is not None]
 
     return step
 
 
-def _members(values: Sequence[Any]) -> list[Any]:
+def _members(values: Sequence[Any], work: _Work) -> list[Any]:
     found: list[Any] = []
     for value in values:
+        if value.__class__ is dict or value.__class__ is list:
+            work.spend(len(value))
         if value.__class__ is dict:
             found.extend(value[key] for key in sorted(value))
         elif value.__class__ is list:
@@ -94,39 +133,48 @@ def _members(values: Sequence[Any]) -> list[Any]:
 
 
 def _slice(start: int | None, stop: int | None, stride: int) -> Step:
-    def step(values: Sequence[Any]) -> list[Any]:
-        return [item for value in values if value.__class__ is list for item in value[start:stop:stride]]
+    def step(values: Sequence[Any], work: _Work) -> list[Any]:
+        found: list[Any] = []
+        for value in values:
+            if value.__class__ is list:
+                chosen = value[start:stop:stride]
+                work.spend(len(chosen))
+                found.extend(chosen)
+        return found
 
     return step
 
 
 def _index(index: int) -> Step:
-    def step(values: Sequence[Any]) -> list[Any]:
+    def step(values: Sequence[Any], _: _Work) -> list[Any]:
         return [value[index] for value in values if value.__class__ is list and -len(value) <= index < len(value)]
 
     return step
 
 
 def _recursive(name: str) -> Step:
-    def inside(value: Any) -> Iterator[Any]:
+    def inside(value: Any, work: _Work) -> Iterator[Any]:
         if value.__class__ is dict:
+            work.spend(1 + len(value))
             if name in value:
                 yield value[name]
             for key in sorted(value):
-                yield from inside(value[key])
+                yield from inside(value[key], work)
         elif value.__class__ is list:
+            work.spend(1 + len(value))
             for item in value:
-                yield from inside(item)
+                yield from inside(item, work)
 
-    def step(values: Sequence[Any]) -> list[Any]:
-        return [item for value in values for item in inside(value)]
+    def step(values: Sequence[Any], work: _Work) -> list[Any]:
+        return [item for value in values for item in inside(value, work)]
 
     return step
 
 
 def _union(branches: Sequence[Step]) -> Step:
-    def step(values: Sequence[Any]) -> list[Any]:
-        return [item for value in values for branch in branches for item in branch((value,))]
+    def step(values: Sequence[Any], work: _Work) -> list[Any]:
+        work.spend(len(values) * len(branches))
+        return [item for value in values for branch in branches for item in branch((value,), work)]
 
     return step
 
@@ -142,15 +190,15 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _filter(left: JSONPath, operator: str, right: Any) -> Step:
-    def matches(item: Any) -> bool:
-        found = left.find(item)
+    def matches(item: Any, work: _Work) -> bool:
+        found = left.walk(item, work)
         if not operator:
             return bool(found)
         if len(found) != 1:
             return False
         wanted = right
         if isinstance(right, JSONPath):
-            others = right.find(item)
+            others = right.walk(item, work)
             if len(others) != 1:
                 return False
             wanted = others[0]
@@ -159,8 +207,8 @@ def _filter(left: JSONPath, operator: str, right: Any) -> Step:
         except TypeError:
             return False
 
-    def step(values: Sequence[Any]) -> list[Any]:
-        return [item for value in values if value.__class__ is list for item in value if matches(item)]
+    def step(values: Sequence[Any], work: _Work) -> list[Any]:
+        return [item for value in values if value.__class__ is list for item in value if matches(item, work)]
 
     return step
 
