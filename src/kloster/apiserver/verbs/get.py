@@ -15,6 +15,7 @@ from kloster.stores.api import Entry, Key
 
 
 def serve(call: Call) -> Response:
+    call.form()  # refused before anybody looks whether there is such an object
     return answers.entry(call, find(call))
 
 
