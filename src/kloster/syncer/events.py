@@ -14,26 +14,40 @@ from kloster.syncer import texts
 from kloster.syncer.engine import Syncer
 from kloster.syncer.names import Tenancy, virtual_key
 
+ALL = Key("", "events")
+AT_ONCE = 20
 LONGEST_START = 200
 KINDS: dict[str, Resource] = {"Pod": PODS, "Service": SERVICES, "PersistentVolumeClaim": PERSISTENT_VOLUME_CLAIMS}
 COPIED = ("reason", "type", "count", "firstTimestamp", "lastTimestamp", "eventTime", "action", "series")
 
 
 def event_controller(syncer: Syncer) -> Controller:
-    """Brings the host namespace's events up. Keys are host event names."""
+    """Brings the host namespace's events up, one after the other: half of all writes about a pod are events, and
+    nobody waits for them, so they must not stand in a row with the pods. There is one key for all."""
+    waiting: dict[str, None] = {}  # names of host events, in order
 
     def follow_host(_: Context, enqueue: Callable[[Key], None]) -> Callable[[], None]:
         def changed(change: Change) -> None:
             if change.new is not None:
-                enqueue(Key("", change.new["metadata"]["name"]))
+                waiting[change.new["metadata"]["name"]] = None
+                enqueue(ALL)
 
         return syncer.hub.listen(EVENTS, syncer.tenancy, changed, anything=True)
 
-    async def reconcile(context: Context, key: Key) -> Result | None:
-        event = syncer.hub.source.get(EVENTS, syncer.tenancy.namespace, key.name)
-        if event is not None:
-            await _bring_up(syncer, context, event)
-        return None
+    async def reconcile(context: Context, _: Key) -> Result | None:
+        for _number in range(AT_ONCE):
+            if not waiting:
+                return None
+            name = next(iter(waiting))
+            event = syncer.hub.source.get(EVENTS, syncer.tenancy.namespace, name)
+            del waiting[name]
+            if event is not None:
+                try:
+                    await _bring_up(syncer, context, event)
+                except BaseException:
+                    waiting.setdefault(name)
+                    raise
+        return Result(0)
 
     return Controller("syncer-events", (), reconcile, start=follow_host)
 
@@ -60,8 +74,9 @@ async def _bring_up(syncer: Syncer, context: Context, event: Object) -> None:
             patch = {field: body[field] for field in ("count", "lastTimestamp", "message", "series") if field in body}
             await context.client.patch(EVENTS, namespace, name, patch)
     except StatusError as error:
-        if error.code not in (403, 404, 409):  # a namespace that is going takes no more events
+        if error.code == 429 or error.code >= 500:
             raise
+        # Best effort, as everything about events: a namespace that is going takes no more of them.
 
 
 def translate(tenancy: Tenancy, event: Object, virtual: Object, host: Object) -> Object:
