@@ -381,6 +381,58 @@ class TestTexts:
             assert word not in text, word
 
 
+class TestStreams:
+    @staticmethod
+    @syncing
+    async def test_logs_are_asked_for_at_the_host_pod(world: World, dev: Virtual) -> None:
+        """Nothing of the tenant's request but its question goes to the host, and nothing of the host's names comes
+        back."""
+        seen: list[Request] = []
+        original = world.host.served.ports.nodes
+        assert original is not None
+
+        class Recording:
+            async def connect(self, request: Request, subresource: str, pod: Any) -> Any:
+                seen.append(request)
+                return await original.connect(request, subresource, pod)
+
+            proxy_node = original.proxy_node
+
+        world.host.served.ports.nodes = Recording()
+        await dev.pod("web")
+        await world.settle()
+        with pytest.raises(StatusError) as refused:
+            await dev.client.json("GET", PODS.path("default", "web", "log"), [("tailLines", "5")])
+        assert refused.value.code == 501
+        assert refused.value.message.startswith('pod "web" has no logs')
+        (request,) = seen
+        assert request.path == PODS.path(dev.tenancy.namespace, dev.host_name("web"), "log")
+        assert request.query == [("tailLines", "5")]
+        headers = {
+            "authorization": "Bearer secret",
+            "cookie": "secret",
+            "impersonate-user": "somebody",
+            "impersonate-extra-a": "b",
+        }
+        connector = dev.served.ports.nodes
+        assert connector is not None
+        asked = Request("GET", PODS.path("default", "web", "log"), headers=headers)
+        await connector.connect(asked, "log", await dev.get(PODS, "web"))
+        assert not {"authorization", "cookie", "impersonate-user", "impersonate-extra-a"} & seen[-1].headers.keys()
+
+    @staticmethod
+    @syncing
+    async def test_a_pod_of_the_same_name_that_is_another_is_not_reached(world: World, dev: Virtual) -> None:
+        pod = await dev.pod("web")
+        await world.settle()
+        connector = dev.served.ports.nodes
+        assert connector is not None
+        other = {**pod, "metadata": {**pod["metadata"], "uid": "another"}}
+        with pytest.raises(StatusError) as refused:
+            await connector.connect(Request("GET", PODS.path("default", "web", "log")), "log", other)
+        assert refused.value.code == 404
+
+
 class TestAddresses:
     """Only the syncer may change a service's address; no request from outside can pass for it."""
 

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import pytest
+from tests.syncer.converged import quiet
 from tests.syncer.world import Virtual, World, syncing
 
 from kloster.apimachinery.errors import StatusError
@@ -207,6 +208,55 @@ class TestPods:
         pod = await dev.get(PODS, "web")
         assert pod["status"]["phase"] == "Running"
         assert "SyncRefused" not in str(pod["status"])
+
+    @staticmethod
+    @syncing
+    async def test_an_ephemeral_container_starts(world: World, dev: Virtual) -> None:
+        await dev.pod("web")
+        await world.settle()
+        debug = {"name": "debug", "image": "tools:1", "targetContainerName": "app"}
+        patch = {"spec": {"ephemeralContainers": [debug]}}
+        await dev.patch(PODS, "web", patch, type="strategic", subresource="ephemeralcontainers")
+        await world.settle()
+        host = await dev.host(PODS, "web")
+        assert host is not None
+        (made,) = host["spec"]["ephemeralContainers"]
+        assert (made["image"], made["targetContainerName"]) == ("tools:1", "app")
+        (status,) = (await dev.get(PODS, "web"))["status"]["ephemeralContainerStatuses"]
+        assert "running" in status["state"]
+        evil = {"name": "evil", "image": "evil:1", "securityContext": {"privileged": True}}
+        patch = {"spec": {"ephemeralContainers": [evil]}}
+        await dev.patch(PODS, "web", patch, type="strategic", subresource="ephemeralcontainers")
+        await world.settle()
+        host = await dev.host(PODS, "web")
+        assert host is not None
+        assert len(host["spec"]["ephemeralContainers"]) == 1
+        assert "privileged container evil" in (await dev.events("SyncRefused"))[0]["message"]
+        await quiet(world, dev)
+
+    @staticmethod
+    @syncing
+    async def test_a_pod_is_resized(world: World, dev: Virtual) -> None:
+        def asking(cpu: str) -> list[Any]:
+            return [{"name": "app", "image": "app:1", "resources": {"requests": {"cpu": cpu}, "limits": {"cpu": "1"}}}]
+
+        await dev.pod("web", containers=asking("100m"))
+        await world.settle()
+        await dev.patch(PODS, "web", {"spec": {"containers": asking("200m")}}, type="strategic", subresource="resize")
+        await world.settle()
+        host = await dev.host(PODS, "web")
+        assert host is not None
+        assert host["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "200m"}
+        (info,) = [one for one in world.snapshot.ready() if one.pods] if world.snapshot else []
+        assert info.requested["cpu"] == 200
+        changed = {"spec": {"containers": asking("300m")}}  # by the host itself: its affair
+        name, namespace = dev.host_name("web"), dev.tenancy.namespace
+        await world.host.patch(PODS, name, changed, namespace, type="strategic", subresource="resize")
+        await world.settle()
+        host = await dev.host(PODS, "web")
+        assert host is not None
+        assert host["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "300m"}
+        await quiet(world, dev)
 
     @staticmethod
     @syncing

@@ -41,6 +41,7 @@ from kloster.fleet.credentials import MASTER
 from kloster.kinds.catalog import catalog
 from kloster.nodes.node import Node, NodeConfig, agent_controller, heartbeat_controller
 from kloster.nodes.references import Lookup
+from kloster.nodes.simulated.connector import SimulatedConnector
 from kloster.nodes.simulated.executor import SimulatedExecutor, Timings
 from kloster.nodes.simulated.volumes import volume_controllers
 from kloster.runtime.api import Context, Controller
@@ -51,6 +52,7 @@ from kloster.scheduler.snapshot import Snapshot
 from kloster.stores.api import Entry
 from kloster.stores.layers import Layer
 from kloster.stores.memory import MemoryStore
+from kloster.syncer.connector import HostConnector
 from kloster.syncer.controllers import CROSSING, syncer_controllers
 from kloster.syncer.engine import Syncer
 from kloster.syncer.hub import HostHub
@@ -217,6 +219,7 @@ class Virtual(Cluster):
         )
         self.hub = HostHub(host_client, host.source)
         self.syncer = Syncer(self.hub, self.tenancy, self.policy)
+        self.served.ports.nodes = HostConnector(self.hub, self.tenancy)
         context = self.context(Watched(InProcessTransport(self.served, MASTER), counter, fault))
         controllers = syncer_controllers(self.syncer, frozenset(enabled))
         self.syncing = self.world.dispatcher.attach(context, controllers)
@@ -289,6 +292,7 @@ class World:
 
     async def start_host(self, nodes: int = 3, timings: Timings | None = None) -> None:
         self.host = await self._cluster(Cluster, "host", Settings(service_cidr="10.96.0.0/16"))
+        self.host.served.ports.nodes = SimulatedConnector()
         self.snapshot = Snapshot(self.host.source)
         machines = self._nodes(nodes, timings)
         self.host.attach(

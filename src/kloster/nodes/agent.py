@@ -69,8 +69,13 @@ def _start(pod: Object, state: PodState, now: float) -> tuple[tuple[Action, ...]
         )
         if not finished:
             return tuple(actions), after
+    policy = spec.get("restartPolicy", "Always")
     for container in spec["containers"]:
-        action, wait = _advance(container, state, now, policy=spec.get("restartPolicy", "Always"))
+        action, wait = _advance(container, state, now, policy=policy)
+        actions.extend(action)
+        after = _sooner(after, wait)
+    for container in spec.get("ephemeralContainers", ()):  # started once, never restarted
+        action, wait = _advance(container, state, now, policy="Never")
         actions.extend(action)
         after = _sooner(after, wait)
     return tuple(actions), after

@@ -80,6 +80,11 @@ def compute(pod: Object, state: PodState, now: float, host_ip: str) -> Object:
     status["containerStatuses"] = [
         _container_status(one, state, new_phase, init=False) for one in pod["spec"]["containers"]
     ]
+    ephemeral = pod["spec"].get("ephemeralContainers", [])
+    if ephemeral:
+        status["ephemeralContainerStatuses"] = [
+            {**_container_status(one, state, new_phase, init=False), "ready": False} for one in ephemeral
+        ]
     status["qosClass"] = old.get("qosClass", "BestEffort")
     return status
 

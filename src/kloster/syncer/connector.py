@@ -1,7 +1,8 @@
 """Streams of a tenant's pod (logs, exec, attach, port-forward, proxy) go to its host pod.
 
 The virtual API server has checked the tenant's permission; here the URL is rewritten to the host pod, and bytes pass
-through. The tenant's credentials never travel: the request is made with the syncer's own.
+through. The tenant's credentials never travel: the request is made with the syncer's own. Errors are told in the
+tenant's words.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError, not_found
 from kloster.client.resources import PODS
 from kloster.client.transport import Request, Response
+from kloster.syncer import texts
 from kloster.syncer.hub import HostHub, owned
 from kloster.syncer.names import UID, Tenancy
 
@@ -38,7 +40,12 @@ class HostConnector:
             for key, value in request.headers.items()
             if key not in DROPPED and not key.startswith("impersonate-extra-")
         }
-        return await self._hub.client.transport(Request(request.method, path, request.query, headers, request.body))
+        answer = await self._hub.client.transport(Request(request.method, path, request.query, headers, request.body))
+        if answer.status >= 400 and answer.stream is None:
+            known = texts.names(self._tenancy, pod, host_pod)
+            answer.body = texts.clean(answer.body.decode("utf-8", "replace"), known).encode()
+            answer.headers = {key: value for key, value in answer.headers.items() if key != "content-length"}
+        return answer
 
     async def proxy_node(self, request: Request, path: str, node: Object) -> Response:
         """A tenant's node is a view; its kubelet belongs to the host."""

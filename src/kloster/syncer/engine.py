@@ -18,6 +18,7 @@ import structlog
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change, Resource
+from kloster.client.resources import EVENTS
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
 from kloster.syncer import texts
 from kloster.syncer.actions import (
@@ -216,8 +217,7 @@ class Syncer:
                     raise StatusError(409, "Conflict", f'the host still has {resource.plural} "{unless}"')
                 await context.client.delete(resource, key.namespace, key.name, uid=uid, grace_period_seconds=grace)
             case Report(type_, reason, message):
-                if virtual is not None:
-                    context.recorder.event(virtual, type_, reason, message)
+                tell(context, virtual, type_, reason, message)
 
     async def _still_there(self, resource: Resource, name: str) -> bool:
         """Ask the host itself."""
@@ -246,8 +246,7 @@ class Syncer:
             f'The host already has a {translator.kind} "{key.name}" at this place that does not belong to this cluster'
         )
         log.warning("host name taken", cluster=self.tenancy.cluster, kind=translator.kind, name=name)
-        if virtual is not None:
-            context.recorder.event(virtual, "Warning", "SyncConflict", text)
+        tell(context, virtual, "Warning", "SyncConflict", text)
         return Result(BLOCKED)
 
     def _refused_by_host(self, context: Context, virtual: Object | None, action: Action, error: StatusError) -> None:
@@ -257,7 +256,19 @@ class Syncer:
         if error.code == 429:
             return
         text = texts.clean(error.message, texts.names(self.tenancy, virtual))
-        context.recorder.event(virtual, "Warning", "SyncFailed", f"The host refused the {virtual['kind']}: {text}")
+        tell(context, virtual, "Warning", "SyncFailed", f"The host refused the {virtual['kind']}: {text}")
+
+
+def tell(context: Context, virtual: Object | None, type: str, reason: str, message: str) -> None:
+    """An event for the tenant, unless it is there already: reconciling again, or after a restart, is no news."""
+    if virtual is None:
+        return
+    metadata = virtual["metadata"]
+    for event in context.source.list(EVENTS, metadata.get("namespace", "")):
+        about = event.get("involvedObject") or {}
+        if about.get("uid") == metadata["uid"] and (event.get("reason"), event.get("message")) == (reason, message):
+            return
+    context.recorder.event(virtual, type, reason, message)
 
 
 def _nobody(kind: str, namespace: str, name: str) -> Sequence[tuple[str, str]]:

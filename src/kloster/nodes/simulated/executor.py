@@ -157,7 +157,8 @@ class SimulatedExecutor:
         record.sandbox_at = accepted
         record.ip = status["podIP"]
         self._taken.add(record.ip)
-        for seen in status.get("initContainerStatuses", []) + status.get("containerStatuses", []):
+        listed = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        for seen in [one for part in listed for one in status.get(part, ())]:
             container = _from_status(seen)
             if container is not None:
                 record.containers[seen["name"]] = container
@@ -293,7 +294,8 @@ def _annotation(pod: Object, name: str) -> str | None:
 
 
 def _spec(pod: Object, name: str) -> Object:
-    for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
+    spec = pod["spec"]
+    for container in spec.get("initContainers", []) + spec["containers"] + spec.get("ephemeralContainers", []):
         if container["name"] == name:
             found: Object = container
             return found

@@ -52,6 +52,14 @@ def translate(world: World, virtual: Object, container: Object) -> Object:
     return host
 
 
+def ephemeral(world: World, virtual: Object, container: Object) -> Object:
+    """An ephemeral container of the host pod."""
+    host = translate(world, virtual, container)
+    if container.get("targetContainerName"):
+        host["targetContainerName"] = container["targetContainerName"]
+    return host
+
+
 def _source(world: World, namespace: str, source: Object) -> Object:
     translated = dict(source)
     for field in ("configMapRef", "secretRef"):

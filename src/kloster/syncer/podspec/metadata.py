@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object
@@ -34,9 +35,13 @@ CONDITION_FIELDS = ("type", "status", "lastProbeTime", "lastTransitionTime", "re
 STARTING = ("ContainerCreating", "PodInitializing")
 NOT_SHOWN = ("nominatedNodeName", "observedGeneration")
 IMAGES = "kloster.dev/images"
+RESOURCES = "kloster.dev/resources"
 REFUSED = "SyncRefused"
 # Annotations that tell simulated nodes how a pod behaves; harmless elsewhere.
 PASSED = ("simulated.kloster.dev/run-seconds", "simulated.kloster.dev/exit-code")
+
+
+OURS = (CLUSTER, NAMESPACE, LABELS, ANNOTATIONS, IMAGES, RESOURCES, *PASSED)
 
 
 def pod(tenancy: Tenancy, virtual: Object) -> Object:
@@ -50,6 +55,9 @@ def pod(tenancy: Tenancy, virtual: Object) -> Object:
     annotations[IMAGES] = json.dumps(
         {one["name"]: one.get("image", "") for one in all_containers(virtual)}, separators=(",", ":")
     )
+    asked = resources(virtual)
+    if asked:
+        annotations[RESOURCES] = json.dumps(asked, separators=(",", ":"), sort_keys=True)
     for name in PASSED:
         if name in (metadata.get("annotations") or {}):
             annotations[name] = metadata["annotations"][name]
@@ -68,19 +76,32 @@ def _downward_text(values: dict[str, str]) -> str:
 
 def ours(key: str) -> bool:
     """Whether a label or annotation key on the host is one that only we write."""
-    return key.startswith(TENANT_LABEL_PREFIX) or key in (CLUSTER, NAMESPACE, LABELS, ANNOTATIONS, IMAGES, *PASSED)
+    return key.startswith(TENANT_LABEL_PREFIX) or key in (
+        CLUSTER,
+        NAMESPACE,
+        LABELS,
+        ANNOTATIONS,
+        IMAGES,
+        RESOURCES,
+        *PASSED,
+    )
 
 
-def synced_images(host: Object) -> dict[str, str]:
-    """The images that we sent, by container: the host's webhooks may have replaced them since."""
-    text = (host["metadata"].get("annotations") or {}).get(IMAGES)
+def resources(virtual: Object) -> dict[str, Object]:
+    """The resources that containers ask for, by container."""
+    return {one["name"]: one["resources"] for one in all_containers(virtual) if one.get("resources")}
+
+
+def synced(host: Object, annotation: str) -> dict[str, Any]:
+    """What we sent, by container (`IMAGES`, `RESOURCES`): the host's webhooks may have replaced it since."""
+    text = (host["metadata"].get("annotations") or {}).get(annotation)
     if not text:
         return {}
     try:
         found = json.loads(text)
     except ValueError:
         return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def gates(virtual: Object) -> frozenset[str]:

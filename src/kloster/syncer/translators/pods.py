@@ -155,6 +155,7 @@ def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
     if _leaving(host):
         actions.append(DeleteVirtual(virtual["metadata"]["uid"], host["metadata"].get("deletionGracePeriodSeconds")))
     else:
+        actions += _through_doors(world, virtual, host)  # before the annotations that record it
         actions += _changes(world, virtual, host)
         conditions = metadata.gate_conditions(virtual, host)
         if conditions:
@@ -188,7 +189,7 @@ def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
 def _spec_changes(virtual: Object, host: Object) -> Object:
     """Images, deadline and further tolerations: all that a pod's spec may change by itself."""
     spec: Object = {}
-    origin = metadata.synced_images(host)
+    origin = metadata.synced(host, metadata.IMAGES)
     for field in ("initContainers", "containers"):
         wanted = {one["name"]: one.get("image") for one in virtual["spec"].get(field) or ()}
         images = [
@@ -206,6 +207,37 @@ def _spec_changes(virtual: Object, host: Object) -> Object:
     if more:
         spec["tolerations"] = [*tolerations, *more]
     return spec
+
+
+def _through_doors(world: World, virtual: Object, host: Object) -> list[Action]:
+    """What of a pod's spec changes by subresources of their own: ephemeral containers, and resources (resize)."""
+    head = host["metadata"]
+    actions: list[Action] = []
+    present = {one["name"] for one in host["spec"].get("ephemeralContainers") or ()}
+    more = [one for one in virtual["spec"].get("ephemeralContainers") or () if one["name"] not in present]
+    if more:
+        try:
+            isolation.check(virtual["spec"], world.policy)
+        except Refused as refusal:
+            return [Report("Warning", "SyncRefused", str(refusal))]
+        added = [containers.ephemeral(world, virtual, one) for one in more]
+        patch: Object = {"spec": {"ephemeralContainers": added}}
+        actions.append(PatchHost(head["name"], head["uid"], patch, "strategic", "ephemeralcontainers"))
+    wanted, sent = metadata.resources(virtual), metadata.synced(host, metadata.RESOURCES)
+    known = {one["name"] for one in metadata.all_containers(host)}
+    resized = {name: one for name, one in wanted.items() if name in known and sent.get(name) not in (None, one)}
+    if resized:
+        spec = {
+            field: [
+                {"name": one["name"], "resources": resized[one["name"]]}
+                for one in host["spec"].get(field) or ()
+                if one["name"] in resized
+            ]
+            for field in ("initContainers", "containers")
+        }
+        patch = {"spec": {field: items for field, items in spec.items() if items}}
+        actions.append(PatchHost(head["name"], head["uid"], patch, "strategic", "resize"))
+    return actions
 
 
 def _map_patch(live: dict[str, str], wanted: dict[str, str], field: str) -> Object:
