@@ -99,18 +99,27 @@ def decoder(type: Type) -> Decoder:
 
 def _struct(type: StructType) -> Decoder:
     slots: list[_Slot] = []
-    known: frozenset[str] = frozenset()
+    places: dict[str, int] = {}
+    needed: frozenset[str] = frozenset()
 
     def decode_struct(value: Any, unknown: list[bool]) -> Object:
-        nonlocal slots, known
+        nonlocal slots, places, needed
         if value.__class__ is not dict:
             raise Mismatch(value)
         if not slots and type.fields:
-            known = frozenset(type.fields)
             slots = [_slot(field) for field in type.fields.values()]
+            places = {slot[0]: place for place, slot in enumerate(slots)}
+            needed = frozenset(name for name, _, _, zero, make in slots if zero is not None or make is not None)
+        found = [places[name] for name in value if name in places]  # as in `encode`: values are sparse
+        if len(found) < len(value):
+            unknown.append(True)
+        if not value.keys() >= needed:
+            found += [places[name] for name in needed if name not in value]
+        found.sort()
         get = value.get
         result: Object = {}
-        for name, decode_field, drop, zero, make in slots:
+        for place in found:
+            name, decode_field, drop, zero, make = slots[place]
             item = get(name)
             if item is None:
                 if zero is not None:
@@ -122,8 +131,6 @@ def _struct(type: StructType) -> Decoder:
             if not item and (drop or item is None):
                 continue
             result[name] = item
-        if not known.issuperset(value):
-            unknown.append(True)
         return result
 
     return decode_struct
