@@ -110,11 +110,15 @@ class _Clause:
     quality: float
 
 
-@lru_cache(maxsize=1024)
+_MOST_CLAUSES = 64
+_LONGEST_KEPT = 1024
+
+
 def parse_accept(header: str) -> tuple[_Clause, ...]:
-    """The clauses of an Accept header, best first."""
+    """The clauses of an Accept header, best first. What a client wants stands among the first of them: a header may
+    have a megabyte, and nobody else should wait for it to be read."""
     clauses = []
-    for part in header.split(","):
+    for part in header.split(",", _MOST_CLAUSES)[:_MOST_CLAUSES]:
         media, *parameters = (piece.strip() for piece in part.split(";"))
         type_, _, subtype = media.partition("/")
         values = dict(pair.split("=", 1) for pair in parameters if "=" in pair)
@@ -129,13 +133,17 @@ def parse_accept(header: str) -> tuple[_Clause, ...]:
     return tuple(clauses)
 
 
-@lru_cache(maxsize=4096)
 def negotiate(accept: str, offered: tuple[str, ...], views: bool = True, typed: bool = True) -> Form:
     """The form for an Accept header, from what is `offered`, best first. Raises StatusError 406.
 
     `views`: the answer exists as Table and PartialObjectMetadata as well. `typed`: it is of a built-in type; of
     others there is nothing but bare metadata in protobuf, and they have no router in front.
     """
+    agree = _negotiate if len(accept) > _LONGEST_KEPT else _kept
+    return agree(accept, offered, views, typed)
+
+
+def _negotiate(accept: str, offered: tuple[str, ...], views: bool, typed: bool) -> Form:
     if not accept:
         return PLAIN
     clauses = parse_accept(accept)
@@ -153,6 +161,9 @@ def negotiate(accept: str, offered: tuple[str, ...], views: bool = True, typed: 
             if form is not None and (media != PROTOBUF or _has_message(form, typed)):
                 return form
     raise errors.not_acceptable(f"only the following media types are accepted: {listed}")
+
+
+_kept = lru_cache(maxsize=4096)(_negotiate)
 
 
 def _with_view(clause: _Clause, media: str, views: bool) -> Form | None:

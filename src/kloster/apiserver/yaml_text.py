@@ -77,14 +77,60 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
+_MOST_ALIASED = 100_000
+"""Values in a document with aliases, written out."""
+
+
 def load(body: bytes) -> tuple[Any, list[str]]:
     """(the first document, findings about repeated keys). Raises yaml.YAMLError."""
     loader = _Loader(body)
     loader.found = []
     try:
-        return loader.get_single_data(), loader.found
+        root = loader.get_single_node()
+        if root is None:
+            return None, []
+        _check_aliases(root)
+        return loader.construct_document(root), loader.found
+    except (ValueError, OverflowError, RecursionError) as error:
+        # A number of a hundred thousand digits, or a thousand levels.
+        raise yaml.YAMLError(str(error)) from error
     finally:
         loader.dispose()
+
+
+def _check_aliases(root: yaml.Node) -> None:
+    """Raises YAMLError for a document whose aliases, written out, would be many times as much: nine lines can stand
+    for a billion values. Ordinary documents have none, or few."""
+    seen: dict[int, yaml.Node] = {}
+    sizes: dict[int, int] = {}
+    repeated = False
+    waiting: list[tuple[yaml.Node, bool]] = [(root, False)]
+    while waiting:
+        node, ready = waiting.pop()
+        if isinstance(node, yaml.ScalarNode):
+            continue
+        key = id(node)
+        if ready:
+            sizes[key] = 1 + sum(sizes.get(id(inner), 1) for inner in _inside(node))
+        elif key not in seen:
+            seen[key] = node
+            waiting.append((node, True))
+            waiting.extend((inner, False) for inner in _inside(node))
+        else:
+            repeated = True
+            if key not in sizes:
+                raise yaml.YAMLError("anchor value contains itself")
+    if repeated and sizes.get(id(root), 1) > _MOST_ALIASED:
+        raise yaml.YAMLError("document contains excessive aliasing")
+
+
+def _inside(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
 
 
 def problem(error: yaml.YAMLError) -> str:
@@ -98,13 +144,19 @@ def problem(error: yaml.YAMLError) -> str:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
+_STRING = "tag:yaml.org,2002:str"
+
+
 class _Dumper(yaml.CSafeDumper):
     """Writes texts of several lines as blocks."""
 
 
 def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in data else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+    if "\n" in data:
+        style = "|"
+    else:  # what would be read as another type is quoted doubly, as Go's library does
+        style = None if dumper.resolve(yaml.ScalarNode, data, (True, False)) == _STRING else '"'
+    return dumper.represent_scalar(_STRING, data, style=style)
 
 
 _Dumper.add_representer(str, _text)

@@ -11,11 +11,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from kloster.apimachinery import Object, golang
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import StatusError, bad_request, too_large
 
 MOST_OPERATIONS = 10_000
+MOST_COPIED = 3 << 20
+"""Bytes that the copies of one patch may add together, as upstream: each copy can double the document."""
+
 _INDEX = re.compile(r"[+-]?[0-9]+")
 _KNOWN = frozenset({"op", "path", "from", "value"})
 _MISSING: Any = object()
@@ -34,10 +39,15 @@ def apply(document: Object, operations: Any) -> Object:
     if len(operations) > MOST_OPERATIONS:
         raise too_large(f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(operations)}")
     result: Any = clone(document)
+    copied = 0
     try:
         for operation in operations:
+            if operation and operation.get("op") == "copy":
+                copied += _size(result, operation)
+                if copied > MOST_COPIED:
+                    raise _Failed
             result = _perform(result, operation)
-    except _Failed as error:
+    except (_Failed, RecursionError) as error:
         text = "the server rejected our request due to an error in our request"
         raise StatusError(422, "Invalid", text, details={}) from error
     return result  # type: ignore[no-any-return]
@@ -126,6 +136,15 @@ def _copy(document: Any, path: str, operation: Object) -> Any:
     value = _get(*_find(document, _source(operation)))
     _insert(*_find(document, path), None if value is _MISSING else clone(value))
     return document
+
+
+def _size(document: Any, operation: Object) -> int:
+    """How many bytes of JSON a copy takes. Raises _Failed for what is nested too deeply to be told."""
+    value = _get(*_find(document, _source(operation)))
+    try:
+        return 4 if value is _MISSING else len(orjson.dumps(value))
+    except TypeError:
+        raise _Failed from None
 
 
 def _test(document: Any, path: str, operation: Object) -> Any:

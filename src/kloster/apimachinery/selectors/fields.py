@@ -40,6 +40,9 @@ class FieldSelector:
 
 
 ALL_FIELDS = FieldSelector()
+MOST_TERMS = 1000
+"""Every term is asked of every object, by a stranger while others wait."""
+
 _METADATA = ("metadata.name", "metadata.namespace")
 
 
@@ -50,6 +53,8 @@ def parse_fields(text: str, selectable: Collection[str] | None = None) -> FieldS
     Kinds without selectable fields of their own (`selectable` empty) answer in other words than those with some.
     """
     terms: list[FieldTerm] = []
+    if text.count(",") > MOST_TERMS:
+        raise bad_request(f"a field selector may have at most {MOST_TERMS} terms")
     for part in sorted(_split(text)):
         if not part:
             continue

@@ -12,13 +12,23 @@ _TOKEN = re.compile(r"[ \t\r\n]*(?:([=!(),<>]+)|([^=!(),<> \t\r\n]+)|$)")
 _SYMBOLS = ("==", "!=", "=", "!", "(", ")", ",", "<", ">")
 _BINARY = {"=": "=", "==": "==", "!=": "!=", "in": "in", "notin": "notin", ">": "gt", "<": "lt"}
 _END = ("end", "")
+MOST_REQUIREMENTS = 1000
+LONGEST = 128 * 1024
 
 
 def parse_labels(text: str) -> LabelSelector:
     """Parses a selector. Raises StatusError 400 in upstream's words."""
     if not text:
         return EVERYTHING
+    if len(text) > LONGEST:
+        raise bad_request(f"a selector may have at most {LONGEST} characters")
     return selector_of(_Parser(_tokens(text)).requirements())
+
+
+def _check_number(found: list[Requirement]) -> None:
+    """Every requirement is asked of every object: a megabyte of them would hold up everybody."""
+    if len(found) >= MOST_REQUIREMENTS:
+        raise bad_request(f"a selector may have at most {MOST_REQUIREMENTS} requirements")
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -65,6 +75,7 @@ class _Parser:
                 return found
             if kind not in ("id", "!"):
                 raise bad_request(f"found '{literal}', expected: !, identifier, or 'end of string'")
+            _check_number(found)
             try:
                 found.append(self._requirement())
             except StatusError as error:

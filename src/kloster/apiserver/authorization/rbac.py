@@ -28,6 +28,9 @@ from kloster.client.transport import User
 
 MAX_DECISIONS = 4096
 MAX_SUBJECTS = 1024
+LONGEST_KEPT = 4096
+"""Characters of a path, or of a user's groups, above which nothing is remembered: keys come from strangers."""
+
 GROUP = "rbac.authorization.k8s.io"
 
 
@@ -189,13 +192,12 @@ class Rbac:
         decision = self._decisions.get(key)
         if decision is None:
             decision = self._decide(user, target)
+            if not _worth_keeping(user, target):
+                return decision if type(decision) is Verdict else _by_name(decision, target.name)
             if len(self._decisions) >= MAX_DECISIONS:
                 self._decisions.clear()
             self._decisions[key] = decision
-        if type(decision) is Verdict:
-            return decision
-        assert isinstance(decision, _ByName)
-        return decision.names.get(target.name, decision.otherwise)
+        return decision if type(decision) is Verdict else _by_name(decision, target.name)
 
     def invalidate(self) -> None:
         """Forget everything derived; also called to free the memory of an idle cluster."""
@@ -229,6 +231,8 @@ class Rbac:
         grants = self._grants.get(key)
         if grants is None:
             grants = self._compile(user, namespace)
+            if _length(user) + len(namespace) > LONGEST_KEPT:
+                return grants
             if len(self._grants) >= MAX_SUBJECTS:
                 self._grants.clear()
             self._grants[key] = grants
@@ -254,7 +258,9 @@ class Rbac:
         if bindings is None:
             view = self._view
             found = view.role_bindings(namespace) if namespace else view.cluster_role_bindings()
-            bindings = self._bindings[namespace] = _Bindings(found, namespace)
+            bindings = _Bindings(found, namespace)
+            if bindings.all or (len(namespace) < 64 and len(self._bindings) < MAX_SUBJECTS):
+                self._bindings[namespace] = bindings
         return bindings
 
     def role_rules(self, reference: Object, namespace: str) -> list[Object] | None:
@@ -286,6 +292,21 @@ class Rbac:
             if rule.get("nonResourceURLs"):
                 others.append({key: list(rule[key]) for key in ("verbs", "nonResourceURLs") if rule.get(key)})
         return resources, others, bool(missing)
+
+
+def _by_name(decision: Any, name: str) -> Verdict:
+    assert isinstance(decision, _ByName)
+    return decision.names.get(name, decision.otherwise)
+
+
+def _worth_keeping(user: User, target: Target) -> bool:
+    """Reviews ask with a target that has no path."""
+    asked = (target.path, target.verb, target.group, target.resource, target.subresource, target.namespace)
+    return sum(map(len, asked)) + _length(user) <= LONGEST_KEPT
+
+
+def _length(user: User) -> int:
+    return len(user.name) + sum(map(len, user.groups))
 
 
 def _refusal(grants: _Grants) -> Verdict:
