@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import signal
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -26,3 +29,38 @@ def pin(pids: Iterable[int], cpus: frozenset[int]) -> None:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread.name), cpus & available)
+
+
+def pss(pid: int) -> float:
+    """MiB of memory that the process holds; what it shares with others counts in proportion."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(f"no Pss of process {pid}")
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """The processes that `pid` started and that still run."""
+    return tuple(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def end(pid: int, seconds: float = 30.0) -> None:
+    """End a process that this one started, and wait for it."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    ends = time.monotonic() + seconds
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if time.monotonic() > ends:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def machine() -> str:
+    """One line about where a figure was taken."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    return (
+        f"{len(os.sched_getaffinity(0))} × {model}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )

@@ -77,4 +77,7 @@ def _wait(process: subprocess.Popen[bytes], read_end: int, log: Path) -> dict[st
                 raise CliError(str(answer["error"]))
             return answer
         process.wait(timeout=10)
-        raise CliError(f"the host ended with exit code {process.returncode} before it was ready; its log: {log}")
+        last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1][:300]
+        raise CliError(
+            f"the host ended with exit code {process.returncode} before it was ready; its log: {log}\n  {last}"
+        )

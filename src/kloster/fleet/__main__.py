@@ -39,8 +39,14 @@ def main() -> int:
     try:
         uvloop.run(run(options))
     except (DataDirError, AddressInUse, PortTaken, StoreError) as error:
-        report_failure(options.ready_fd, error)
+        report_failure(options.ready_fd, str(error))
         log.error("cannot start", error=str(error))
+        return 1
+    except Exception as error:
+        report_failure(
+            options.ready_fd, f"unexpected {type(error).__name__}: {error}; the log in the directory says more"
+        )
+        log.exception("the fleet's process failed")
         return 1
     return 0
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from kloster.apiserver import bootstrap
+from kloster.apiserver import bootstrap, pipeline
 from kloster.apiserver.authorization.always import PrivilegedGroups
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.authorization.rbac import Rbac
@@ -22,7 +22,7 @@ from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Setti
 from kloster.apiserver.custom_kinds import builder
 from kloster.apiserver.view import LiveView
 from kloster.client.client import Client
-from kloster.client.inprocess import InProcessTransport
+from kloster.client.inprocess import Handler, InProcessTransport
 from kloster.client.sources import LiveSource
 from kloster.fleet import credentials
 from kloster.fleet.record import Record
@@ -43,6 +43,7 @@ class Assembled:
     shared: Shared
     store: SqliteStore
     served: ServedCluster
+    handler: Handler
     roles: StoredRoles
     client: Client
     source: LiveSource
@@ -99,11 +100,12 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
         tally=shared.metrics.of(record.display),
     )
     await _populate(shared, record, settings, store)
-    client = Client(InProcessTransport(served, credentials.MASTER), user_agent="kloster")
+    handler = pipeline.handler(served)
+    client = Client(InProcessTransport(handler, credentials.MASTER), user_agent="kloster")
     source = LiveSource(view)
     recorder = EventRecorder(client, shared.clock, shared.dispatcher.spawn, component="kloster")
     context = Context(record.id, client, source, recorder, shared.clock, _settings(record, settings))
-    return Assembled(record, shared, store, served, roles, client, source, context, [])
+    return Assembled(record, shared, store, served, handler, roles, client, source, context, [])
 
 
 def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStore) -> ServedCluster:

@@ -168,6 +168,7 @@ def _tell(descriptor: int, state: dict[str, Any]) -> None:
     os.close(descriptor)
 
 
-def report_failure(descriptor: int, error: Exception) -> None:
+def report_failure(descriptor: int, error: str) -> None:
     """The start failed: tell the waiting command why."""
-    _tell(descriptor, {"error": str(error)})
+    with contextlib.suppress(OSError):  # nobody waits any longer
+        _tell(descriptor, {"error": error})

@@ -99,7 +99,7 @@ class Slot:
         cluster = self.cluster
         if cluster is None:
             return self._answer_later(request)
-        answer = cluster.served(request)
+        answer = cluster.handler(request)
         if type(answer) is Response:
             if answer.stream is not None or answer.upgrade is not None:
                 self._hold(answer)
@@ -111,7 +111,7 @@ class Slot:
         self.busy += 1
         try:
             cluster = await self.wake()
-            answer = cluster.served(request)
+            answer = cluster.handler(request)
             response = answer if isinstance(answer, Response) else await answer
         except StoreError:
             raise errors.unavailable(
