@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kloster.apiserver.cluster import ServedCluster
 
 _JSON = "application/json"
+_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _YEAR = 365 * 86400
 
 
@@ -81,20 +82,23 @@ class OpenAPI:
     def _swagger(self, cluster: ServedCluster, shared: BuiltIn, request: Request) -> Response | Awaitable[Response]:
         brought = [part for parts in custom.parts(cluster).values() for part in parts]
         mark = custom.hash_of(shared, brought) if brought else shared.hash("v2")
-        refused = _negotiated(request, mark)
+        refused = _negotiated(request, mark, _PROTOBUF)
         if refused is not None:
             return refused
+        media = _agreed(request, _PROTOBUF)
 
         def make() -> bytes:
             swagger = shared.swagger
             if not brought:
-                return swagger.text
+                return swagger.protobuf() if media else swagger.text
             paths, schemas = custom.collected(Form.V2, brought, shared.catalog.descriptions())
             added = Swagger()
             added.add(paths, custom=True)
-            return swagger.with_custom(added, schemas)
+            return swagger.protobuf(added, schemas) if media else swagger.with_custom(added, schemas)
 
         found = _headers(request, mark)
+        if media:
+            found["content-type"] = media
         return _made(found, make) if shared.is_made and not brought else _later(found, make)
 
 
@@ -115,10 +119,9 @@ def _index(cluster: ServedCluster, shared: BuiltIn, request: Request) -> Respons
     return Response(200, _headers(request, mark) | {"content-type": "text/plain; charset=utf-8"}, body)
 
 
-def _negotiated(request: Request, mark: str) -> Response | None:
+def _negotiated(request: Request, mark: str, binary: str = "") -> Response | None:
     """The answer if no document is to be sent: nothing acceptable, or nothing new."""
-    accept = request.headers.get("accept", "")
-    if accept and not any(_accepts(clause.type, clause.subtype) for clause in negotiation.parse_accept(accept)):
+    if _agreed(request, binary) is None:
         found = _headers(request, mark)
         del found["content-type"]
         return Response(406, found)
@@ -129,8 +132,18 @@ def _negotiated(request: Request, mark: str) -> Response | None:
     return None
 
 
-def _accepts(type: str, subtype: str) -> bool:
-    return (type, subtype) in (("application", "json"), ("application", "*"), ("*", "*"))
+def _agreed(request: Request, binary: str) -> str | None:
+    """`binary` if it is asked for (it has two names), "" for JSON, None if neither will do."""
+    accept = request.headers.get("accept", "")
+    if not accept:
+        return ""
+    for clause in negotiation.parse_accept(accept):
+        name = f"{clause.type}/{clause.subtype}"
+        if name in (_JSON, "application/*", "*/*"):
+            return ""
+        if binary and name in (binary, binary.replace(".v1.0", "@v1.0")):
+            return binary
+    return None
 
 
 def _headers(request: Request, mark: str) -> dict[str, str]:

@@ -11,12 +11,13 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import orjson
 from isal import igzip
 
 from kloster import __version__
-from kloster.apimachinery.openapi import documents
+from kloster.apimachinery.openapi import binary, documents
 from kloster.apimachinery.openapi.definitions import Form, Schema, reference
 from kloster.apimachinery.openapi.documents import Descriptions, Library
 from kloster.apimachinery.openapi.operations import Paths, Resource, Subresource
@@ -140,24 +141,33 @@ class BuiltIn:
 
 @dataclass(frozen=True, slots=True)
 class Swagger2:
-    """A document of version 2, compressed, and where paths, definitions and parameters end in it."""
+    """A document of version 2, compressed.
 
+    ends     where paths, definitions and parameters end in it
+    encoded  the same three in protobuf, each compressed
+    """
+
+    minor: str
     compressed: bytes
-    ends: tuple[int, int, int]
+    ends: tuple[int, ...]
+    encoded: tuple[bytes, ...]
 
     @classmethod
     def of(cls, minor: str, made: Swagger, schemas: Mapping[str, Schema]) -> Swagger2:
-        text = orjson.dumps({"swagger": "2.0", "info": {"title": _TITLE, "version": minor}})[:-1]
+        paths, shared = dict(sorted(made.paths.items())), dict(sorted(made.parameters.items()))
+        text = orjson.dumps({"swagger": "2.0", "info": _info(minor)})[:-1]
         ends = []
-        for name, content in (
-            ("paths", dict(sorted(made.paths.items()))),
-            ("definitions", schemas),
-            ("parameters", dict(sorted(made.parameters.items()))),
-        ):
+        for name, content in (("paths", paths), ("definitions", schemas), ("parameters", shared)):
             text += b',"%b":%b' % (name.encode(), orjson.dumps(content))
             ends.append(len(text) - 1)
         text += b"," + orjson.dumps(SECURITY)[1:]
-        return cls(compress(text), (ends[0], ends[1], ends[2]))
+        binary = _binary(paths, schemas, shared)
+        return cls(
+            minor,
+            compress(text),
+            (ends[0], ends[1], ends[2]),
+            (compress(binary[0]), compress(binary[1]), compress(binary[2])),
+        )
 
     @property
     def text(self) -> bytes:
@@ -166,14 +176,35 @@ class Swagger2:
     def with_custom(self, made: Swagger, schemas: Mapping[str, Schema]) -> bytes:
         """The document with what custom resources add."""
         text = self.text
-        fresh = {key: value for key, value in made.parameters.items() if b'"%b":' % key.encode() not in text}
         pieces, begin = [], 0
-        for end, content in zip(self.ends, (made.paths, schemas, fresh), strict=True):
+        for end, content in zip(self.ends, (made.paths, schemas, self._fresh(made)), strict=True):
             pieces.append(text[begin:end])
             if content:
                 pieces.append(b"," + orjson.dumps(content)[1:-1])
             begin = end
         return b"".join((*pieces, text[begin:]))
+
+    def protobuf(self, made: Swagger | None = None, schemas: Mapping[str, Schema] | None = None) -> bytes:
+        """The document in protobuf, with what custom resources add."""
+        added = made or Swagger()
+        more = _binary(added.paths, schemas or {}, self._fresh(added))
+        parts = [zlib.decompress(part, 31) + extra for part, extra in zip(self.encoded, more, strict=True)]
+        return binary.document(_info(self.minor), parts[0], parts[1], parts[2], SECURITY)
+
+    def _fresh(self, made: Swagger) -> dict[str, Any]:
+        """Shared parameters that are not there yet."""
+        text = self.text if made.parameters else b""
+        return {key: value for key, value in made.parameters.items() if b'"%b":' % key.encode() not in text}
+
+
+def _info(minor: str) -> dict[str, str]:
+    return {"title": _TITLE, "version": minor}
+
+
+def _binary(
+    paths: Mapping[str, Any], schemas: Mapping[str, Schema], parameters: Mapping[str, Any]
+) -> tuple[bytes, bytes, bytes]:
+    return binary.paths(paths), binary.definitions(schemas), binary.parameters(parameters)
 
 
 def parameters(descriptions: Descriptions) -> Mapping[str, str]:
