@@ -26,6 +26,7 @@ from kloster.nodes.node import Node, NodeConfig, agent_controller, heartbeat_con
 from kloster.nodes.references import Lookup
 from kloster.nodes.simulated.connector import SimulatedConnector
 from kloster.nodes.simulated.executor import SimulatedExecutor
+from kloster.nodes.simulated.volumes import volume_controllers
 from kloster.scheduler.loop import scheduler_controller
 from kloster.scheduler.snapshot import Snapshot
 from kloster.syncer.hub import HostHub
@@ -87,6 +88,7 @@ async def _start(shared: Shared, ports: Ports, cluster: Assembled, nodes: int) -
             heartbeat_controller(machines),
             scheduler_controller(snapshot),
             agent_controller(machines),
+            *volume_controllers(),
         ]
     )
     await _served(cluster)
