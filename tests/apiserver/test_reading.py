@@ -10,7 +10,7 @@ import pytest
 from tests.apiserver import world
 from tests.apiserver.world import ADMIN, Api
 
-from kloster.apiserver import options
+from kloster.apiserver import options, pipeline
 from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.options import Token
 from kloster.client.transport import Request, Response
@@ -32,7 +32,7 @@ def on_cluster(body: Callable[[ServedCluster, Api], Awaitable[Any]]) -> Any:
 def test_reading_an_object_makes_no_coroutine() -> None:
     async def body(cluster: ServedCluster, api: Api) -> None:
         request = Request("GET", "/api/v1/namespaces/n", headers={"accept": "application/json"}, user=ADMIN)
-        assert isinstance(cluster(request), Response)
+        assert isinstance(pipeline.handle(cluster, request), Response)
 
     on_cluster(body)
 

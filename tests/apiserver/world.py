@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from kloster.apiserver import bootstrap
+from kloster.apiserver import bootstrap, pipeline
 from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
 from kloster.apiserver.authorization.always import AlwaysAllow
 from kloster.apiserver.cluster import ServedCluster, Settings, SystemRandom
@@ -100,7 +100,7 @@ class Api:
                 "content-type", "application/merge-patch+json" if method == "PATCH" else "application/json"
             )
         request = Request(method, unquote(path), parse_qsl(query, keep_blank_values=True), found, data, user=self.user)
-        answer = self.cluster(request)
+        answer = pipeline.handle(self.cluster, request)
         return await answer if inspect.isawaitable(answer) else answer
 
     async def json(self, method: str, target: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:

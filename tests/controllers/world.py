@@ -12,7 +12,7 @@ from typing import Any
 from kloster.aio.clock import VirtualClock, rfc3339
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import bootstrap
+from kloster.apiserver import bootstrap, pipeline
 from kloster.apiserver.authorization.always import AlwaysAllow
 from kloster.apiserver.cluster import ServedCluster
 from kloster.client.api import Resource, Source
@@ -30,6 +30,7 @@ from kloster.stores.memory import MemoryStore
 
 CONTAINERS = [{"name": "c", "image": "example.com/app:1"}]
 NS = "default"
+ADMIN = User("admin", groups=("system:masters",))
 
 
 class SeededRandom:
@@ -52,7 +53,7 @@ class World:
         self.clock = clock
         self.dispatcher = dispatcher
         self.served = served
-        self.client = Client(InProcessTransport(served, User("admin", groups=("system:masters",))), user_agent="test")
+        self.client = Client(InProcessTransport(pipeline.handler(served), ADMIN), user_agent="test")
         self.source = LiveSource(served.view)
         self.attachment: Attachment | None = None
 

@@ -454,7 +454,7 @@ class TestAddresses:
         """Whoever is cluster-admin may act as anybody by name and groups; the syncer's right is neither."""
         await dev.create(SERVICES, "web", spec={"ports": [{"port": 80}]})
         await world.settle()
-        transport = InProcessTransport(dev.served, User("tenant", groups=("system:masters",)))
+        transport = InProcessTransport(dev.handler, User("tenant", groups=("system:masters",)))
         headers = {
             "content-type": "application/merge-patch+json",
             "impersonate-user": "system:kloster",

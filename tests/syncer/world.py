@@ -23,7 +23,7 @@ from tests.controllers.world import SeededRandom
 from kloster.aio.clock import VirtualClock
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import bootstrap
+from kloster.apiserver import bootstrap, pipeline
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
@@ -128,14 +128,15 @@ class Cluster:
         self.world = world
         self.name = name
         self.served = served
+        self.handler = pipeline.handler(served)
         self.identity = keys
-        self.client = Client(InProcessTransport(served, TENANT), user_agent="kubectl")
+        self.client = Client(InProcessTransport(self.handler, TENANT), user_agent="kubectl")
         self.source = LiveSource(served.view)
         self.attachments: list[Attachment] = []
 
     def context(self, transport: Any = None) -> Context:
         clock, dispatcher = self.world.clock, self.world.dispatcher
-        client = Client(transport or InProcessTransport(self.served, MASTER), user_agent="kloster")
+        client = Client(transport or InProcessTransport(self.handler, MASTER), user_agent="kloster")
         recorder = EventRecorder(client, clock, dispatcher.spawn, component="kloster")
         settings = {
             "ca_bundle": self.identity.ca_bundle,
@@ -215,12 +216,12 @@ class Virtual(Cluster):
         counter = counter or self.world.counter
         host = self.world.host
         host_client = Client(
-            Watched(InProcessTransport(host.served, MASTER), counter, fault), user_agent="kloster-syncer"
+            Watched(InProcessTransport(host.handler, MASTER), counter, fault), user_agent="kloster-syncer"
         )
         self.hub = HostHub(host_client, host.source)
         self.syncer = Syncer(self.hub, self.tenancy, self.policy)
         self.served.ports.nodes = HostConnector(self.hub, self.tenancy)
-        context = self.context(Watched(InProcessTransport(self.served, MASTER), counter, fault))
+        context = self.context(Watched(InProcessTransport(self.handler, MASTER), counter, fault))
         controllers = syncer_controllers(self.syncer, frozenset(enabled))
         self.syncing = self.world.dispatcher.attach(context, controllers)
 

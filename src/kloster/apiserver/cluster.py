@@ -1,9 +1,10 @@
 """`ServedCluster`: everything that answering one cluster's requests needs.
 
-It is what the listener calls with a request once it knows which cluster is meant. Everything that depends only on
-the Kubernetes version (catalog, built-in resources, documents) or on the process (codecs, cache of forms) is
-shared; a cluster of its own has its store, its custom resources, its identities and its settings. There is no task,
-thread or timer for a cluster: reading is synchronous, and a watch belongs to its connection.
+What it is, not what is done with it: data and ports. Whoever serves it makes a handler of it (`pipeline.handler`), and
+every stage of the pipeline finds here what it needs. Everything that depends only on the Kubernetes version (catalog,
+built-in resources, documents) or on the process (codecs, cache of forms) is shared; a cluster of its own has its
+store, its custom resources, its identities and its settings. There is no task, thread or timer for a cluster: reading
+is synchronous, and a watch belongs to its connection.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any, Protocol
 
 from kloster.aio.clock import Clock, SystemClock
 from kloster.apimachinery import Object
-from kloster.apiserver import pipeline
 from kloster.apiserver.authentication.chain import ANONYMOUS
 from kloster.apiserver.authentication.tokens import ServiceAccountTokens
 from kloster.apiserver.authorization.escalation import Escalation
@@ -114,7 +114,7 @@ class Ports:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class ServedCluster:
-    """One cluster, ready to answer. Call it with a request."""
+    """One cluster, ready to be served."""
 
     id: str
     catalog: Catalog
@@ -134,18 +134,15 @@ class ServedCluster:
 
     def __post_init__(self) -> None:
         self.resources = Resources(built_in(self.catalog))
-        self.view = LiveView(self)
+        self.view = LiveView(self.id, self.store, self.resources, self.forms)
 
     def serve_custom_resources(self, build: Builder) -> None:
         """From now on serve what CustomResourceDefinitions say, as `build` reads them."""
         self.close()
-        self._custom = CustomResources(self, build)
+        self._custom = CustomResources(self.id, self.store, self.resources, build)
 
     def close(self) -> None:
         """Let go of the store. The store itself is its owner's to close."""
         if self._custom is not None:
             self._custom.close()
             self._custom = None
-
-    def __call__(self, request: Request) -> Response | Awaitable[Response]:
-        return pipeline.handle(self, request)

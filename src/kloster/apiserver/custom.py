@@ -8,17 +8,13 @@ removed, before the writer gets its answer. Nothing but the changed definition's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import structlog
 
 from kloster.apimachinery import Object
 from kloster.apiserver import storage
-from kloster.apiserver.resources import Served
-from kloster.stores.api import Compacted, StoreClosed, Subscription
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
+from kloster.apiserver.resources import Resources, Served
+from kloster.stores.api import Compacted, Store, StoreClosed, Subscription
 
 log = structlog.get_logger()
 
@@ -35,14 +31,14 @@ stored before a change are defaulted and pruned anew when they are read.
 class CustomResources:
     """The link between one cluster's definitions and its resources. Lives as long as the cluster is open."""
 
-    __slots__ = ("_build", "_cluster", "_subscription")
+    __slots__ = ("_build", "_id", "_resources", "_subscription")
 
-    def __init__(self, cluster: ServedCluster, build: Builder) -> None:
-        self._cluster = cluster
+    def __init__(self, id: str, store: Store, resources: Resources, build: Builder) -> None:
+        self._id = id
+        self._resources = resources
         self._build = build
-        store = cluster.store
         self._subscription: Subscription = store.subscribe(DEFINITIONS, store.revision, self._wake)
-        served = cluster.resources.stored_as(DEFINITIONS)
+        served = resources.stored_as(DEFINITIONS)
         if served is not None:
             for entry in store.scan(DEFINITIONS):
                 self._replace(entry.key.name, storage.thaw(served, entry))
@@ -51,7 +47,7 @@ class CustomResources:
         self._subscription.close()
 
     def _wake(self) -> None:
-        served = self._cluster.resources.stored_as(DEFINITIONS)
+        served = self._resources.stored_as(DEFINITIONS)
         while served is not None:
             try:
                 events = self._subscription.drain()
@@ -70,7 +66,7 @@ class CustomResources:
             try:
                 found = self._build(definition)
             except Exception:
-                log.exception("a custom resource definition cannot be served", cluster=self._cluster.id, name=name)
-        known = self._cluster.resources.custom.get(name, ())
+                log.exception("a custom resource definition cannot be served", cluster=self._id, name=name)
+        known = self._resources.custom.get(name, ())
         if tuple(found) != known:  # `Served` compare by identity: a builder gives the same ones for the same definition
-            self._cluster.resources.replace(name, found)
+            self._resources.replace(name, found)

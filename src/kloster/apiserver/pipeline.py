@@ -14,6 +14,7 @@ whoever must wait returns an awaitable instead. Errors of the API are raised as 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,6 +26,7 @@ from kloster.apiserver.authentication import impersonation
 from kloster.apiserver.authorization import messages
 from kloster.apiserver.call import Call
 from kloster.apiserver.observability import counting
+from kloster.client.inprocess import Handler
 from kloster.client.transport import Request, Response
 from kloster.stores.api import StoreFailed
 
@@ -66,6 +68,11 @@ def authorize(call: Call) -> Answer | None:
 
 
 STAGES: tuple[Stage, ...] = (route, authenticate, authorize, dispatch.dispatch)
+
+
+def handler(cluster: ServedCluster) -> Handler:
+    """What answers a cluster's requests: for a listener's site, for a transport in process."""
+    return partial(handle, cluster)
 
 
 def handle(cluster: ServedCluster, request: Request) -> Answer:

@@ -7,16 +7,13 @@ of their revisions, so whoever got an answer to a write finds it here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import structlog
 
 from kloster.apimachinery import Object
-from kloster.apiserver.resources import Served
-from kloster.stores.api import Compacted, Entry, Key, StoreClosed, Subscription
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
+from kloster.apiserver.forms import FormCache
+from kloster.apiserver.resources import Resources, Served
+from kloster.stores.api import Compacted, Entry, Key, Store, StoreClosed, Subscription
 
 log = structlog.get_logger(__name__)
 
@@ -26,37 +23,40 @@ Handler = Callable[[Object | None, Object | None], None]
 class LiveView:
     """Current objects of one cluster, by ``group/plural``."""
 
-    __slots__ = ("_cluster", "_generation", "_known")
+    __slots__ = ("_forms", "_generation", "_id", "_known", "_resources", "_store")
 
-    def __init__(self, cluster: ServedCluster) -> None:
-        self._cluster = cluster
+    def __init__(self, id: str, store: Store, resources: Resources, forms: FormCache) -> None:
+        self._id = id
+        self._store = store
+        self._resources = resources
+        self._forms = forms
         self._generation = -1
         self._known: dict[str, Served | None] = {}
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
-        entry = self._cluster.store.get(Key(resource, namespace, name))
+        entry = self._store.get(Key(resource, namespace, name))
         return None if entry is None else self.object(entry)
 
     def list(self, resource: str, namespace: str = "") -> Sequence[Object]:
         if not resource:
-            ids = dict.fromkeys(served.id for served in self._cluster.resources if served.direct)
+            ids = dict.fromkeys(served.id for served in self._resources if served.direct)
             return [item for id in ids for item in self.list(id, namespace)]
         served = self._served(resource)
         if served is None:
             return []
-        forms = self._cluster.forms
-        return [forms.object(served, entry) for entry in self._cluster.store.scan(resource, namespace)]
+        forms = self._forms
+        return [forms.object(served, entry) for entry in self._store.scan(resource, namespace)]
 
     def subscribe(self, resource: str, handler: Handler) -> Callable[[], None]:
-        return _Follower(self, self._cluster, resource, handler).close
+        return _Follower(self, self._id, self._store, resource, handler).close
 
     def object(self, entry: Entry) -> Object | None:
         """The decoded object; None if its resource is served no longer."""
         served = self._served(entry.key.resource)
-        return None if served is None else self._cluster.forms.object(served, entry)
+        return None if served is None else self._forms.object(served, entry)
 
     def _served(self, resource: str) -> Served | None:
-        resources = self._cluster.resources
+        resources = self._resources
         if resources.generation != self._generation:
             self._known.clear()
             self._generation = resources.generation
@@ -68,19 +68,19 @@ class LiveView:
 class _Follower:
     """Hands changes of one resource to one handler."""
 
-    __slots__ = ("_closed", "_cluster", "_handler", "_resource", "_subscription", "_view")
+    __slots__ = ("_closed", "_handler", "_id", "_resource", "_store", "_subscription", "_view")
 
-    def __init__(self, view: LiveView, cluster: ServedCluster, resource: str, handler: Handler) -> None:
+    def __init__(self, view: LiveView, id: str, store: Store, resource: str, handler: Handler) -> None:
         self._view = view
-        self._cluster = cluster
+        self._id = id
+        self._store = store
         self._resource = resource
         self._handler = handler
         self._closed = False
         self._subscription = self._subscribe()
 
     def _subscribe(self) -> Subscription:
-        store = self._cluster.store
-        return store.subscribe(self._resource, store.revision, self._wake)
+        return self._store.subscribe(self._resource, self._store.revision, self._wake)
 
     def close(self) -> None:
         self._closed = True
@@ -95,7 +95,7 @@ class _Follower:
             self.close()
         except Compacted:
             # Cannot happen while every publication wakes us; if it does, be loud and go on from here.
-            log.error("changes were compacted before they were seen", cluster=self._cluster.id, resource=self._resource)
+            log.error("changes were compacted before they were seen", cluster=self._id, resource=self._resource)
             self._subscription = self._subscribe()
 
     def _hand_on(self, old: Entry | None, new: Entry | None) -> None:
@@ -106,4 +106,4 @@ class _Follower:
         try:
             self._handler(before, after)
         except Exception:
-            log.exception("a handler of changes failed", cluster=self._cluster.id, resource=self._resource)
+            log.exception("a handler of changes failed", cluster=self._id, resource=self._resource)
