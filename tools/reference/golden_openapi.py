@@ -21,6 +21,7 @@ from kloster.apiserver.openapi.builtin import built_in
 from kloster.kinds import catalog
 
 _FOLDER = Path(__file__).parents[2] / "tests" / "golden" / "openapi"
+_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -42,6 +43,7 @@ def _documents(server: Server, minor: str) -> Iterator[tuple[str, Any]]:
     for path in built_in(catalog.catalog(minor)).paths:
         yield path, server.get(index[path]["serverRelativeURL"])
     yield from digests.parts(server.get("/openapi/v2"))
+    yield "v2 protobuf", digests.binary(server.request("GET", "/openapi/v2", accept=_PROTOBUF))
 
 
 def _custom(server: Server) -> Any:

@@ -76,6 +76,23 @@ def test_custom_documents_equal_upstreams() -> None:
     asyncio.run(run())
 
 
+def test_custom_resources_in_protobuf() -> None:
+    async def run() -> None:
+        cluster, api = await _served()
+        accept = {"accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}
+        before = await api.send("GET", "/openapi/v2", headers=accept)
+        assert before.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+        definition = next(yaml.safe_load_all((_GOLDEN / "custom.yaml").read_text()))
+        await api.ok("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        after = await api.send("GET", "/openapi/v2", headers=accept)
+        assert b"example.kloster.openapi.v1.CronTab" in after.body
+        assert b"/apis/openapi.kloster.example/v1/namespaces/{namespace}/crontabs" in after.body
+        assert digests.binary(after.body) == digests.binary(before.body)
+        cluster.close()
+
+    asyncio.run(run())
+
+
 def test_a_definition_changes_its_own_document_only() -> None:
     async def run() -> None:
         cluster, api = await _served()
@@ -138,6 +155,13 @@ def test_caching() -> None:
         pytest.param("/openapi/v3/version", "text/html, */*;q=0.1", 200, id="anything, if it must be"),
         pytest.param("/openapi/v3/version", "application/yaml", 406, id="yaml"),
         pytest.param("/openapi/v2", "text/html", 406, id="html"),
+        pytest.param("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", 200, id="protobuf"),
+        pytest.param(
+            "/openapi/v3/version",
+            "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+            406,
+            id="no protobuf of version 3",
+        ),
     ],
 )
 def test_paths_and_forms(path: str, accept: str, status: int) -> None:
