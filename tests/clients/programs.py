@@ -34,7 +34,7 @@ class Program:
         self._lines.put(None)
 
     def wait(self, event: str, timeout: float = WAIT, **is_: Any) -> Event:
-        """The next event of this name ("": any) with these fields, others are skipped. Fails after `timeout` seconds."""
+        """The next event of this name ("": any) with these fields, skipping others. Fails after `timeout` seconds."""
         ends = time.monotonic() + timeout
         while True:
             try:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from tests.clients.kubectl.scenario import Kubectl
 from tests.clients.programs import running
 

@@ -30,10 +30,20 @@ RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(nodePort\"?: )3\d{4}\b", r"\1PORT"),
         (r"(NodePort:\s+\S+\s+)3\d{4}/", r"\1PORT/"),
         (r":3\d{4}/(TCP|UDP)", r":PORT/\1"),
+        # Upstream hashes a template as Go prints it; another server's hashes differ, and stand for the same.
+        (rf"((?:pod-template-hash|controller-revision-hash)\"?[=:] ?\"?(?:[a-z]+-)?){_SUFFIX}{{6,10}}\b", r"\1HASH"),
+        (rf"-{_SUFFIX}{{7,10}}(?=\b)", "-HASH"),
         (rf"-{_SUFFIX}{{5}}\b", "-SUFFIX"),
+        (r"\.[0-9a-f]{16}\b", ".SUFFIX"),
+        (r"/tmp/kubectl-edit-\d+", "/tmp/kubectl-edit"),
+        # Which program serves, and where.
+        (r"^( *\"?(?:gitCommit|gitTreeState|goVersion|compiler)\"?: ).*$", r"\1BUILD"),
+        (r"(\"serverAddress\":)\"[^\"]*\"", r"\1ADDRESS"),
         # An age stands alone in a column, or before "ago" or "(x3 over 5s)" in descriptions.
         (rf"(?<=\s\s){_AGE}(?=\s|$)(?<=[ydhms])", "AGE"),
+        (rf"^{_AGE}(?<=[ydhms])(?= )", "AGE"),
         (rf"\b{_AGE}(?<=[ydhms]) ago\b", "AGE ago"),
+        (rf"\(x(\d+) over {_AGE}\)", r"(x\1 over AGE)"),
         # Columns are as wide as their widest cell.
         (r"(?<=\S) {2,}", "  "),
         (r"[ \t]+$", ""),

@@ -11,6 +11,7 @@ A scenario file holds
             during:  kubectl commands that run while `run`, a watch, is running; it is interrupted afterwards
             compare: lines (default), sorted (the order of lines is nobody's promise), code (exit code alone),
                      nothing (a preparation)
+            differs: a known difference and its reason; the test fails when there is none any more
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Step:
     until: str = ""
     during: tuple[str, ...] = ()
     compare: str = "lines"
+    differs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
