@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kloster.apimachinery import errors
 from kloster.apiserver import negotiation
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.negotiation import Form
 from kloster.apiserver.ports import Target
 from kloster.apiserver.resources import Served
 from kloster.client.transport import Request, User
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 NOBODY = User("")
 

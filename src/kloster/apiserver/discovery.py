@@ -12,19 +12,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import orjson
 
 from kloster.apimachinery import Object, errors
 from kloster.apiserver import answers, negotiation
 from kloster.apiserver.call import Call
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.resources import Served
 from kloster.client.transport import Response
 from kloster.kinds.catalog import Catalog
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 _AGGREGATED = "APIGroupDiscoveryList"
 _GROUP = "apidiscovery.k8s.io"

@@ -8,12 +8,8 @@ Source: https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from kloster.apiserver.cluster import ServedCluster
 from kloster.client.transport import User
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 _GROUP = "flowcontrol.apiserver.k8s.io"
 _KEPT = 256

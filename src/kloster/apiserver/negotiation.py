@@ -16,13 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from kloster.apimachinery import errors
-
-if TYPE_CHECKING:
-    from kloster.apimachinery import Object
-    from kloster.apimachinery.schema.model import StructType
+from kloster.apimachinery import Object, errors
+from kloster.apimachinery.schema.model import StructType
 
 JSON = "application/json"
 YAML = "application/yaml"

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -25,13 +24,11 @@ from kloster.apiserver import answers, dispatch, routing
 from kloster.apiserver.authentication import impersonation
 from kloster.apiserver.authorization import messages
 from kloster.apiserver.call import Call
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.observability import counting
 from kloster.client.inprocess import Handler
 from kloster.client.transport import Request, Response
 from kloster.stores.api import StoreFailed
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 log = structlog.get_logger()
 

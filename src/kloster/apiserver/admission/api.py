@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from kloster.apimachinery import Object
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.resources import Served
 from kloster.client.transport import User
 from kloster.stores.api import Key, Operation, View
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 

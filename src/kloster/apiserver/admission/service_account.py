@@ -12,15 +12,12 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/service-accounts
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from kloster.apimachinery import Object, errors
 from kloster.apiserver.admission.api import CREATE, Attempt, Plugin
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.names import suffix
 from kloster.stores.api import Key
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 DEFAULT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

@@ -13,20 +13,17 @@ import hashlib
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
-from typing import TYPE_CHECKING
 
 import orjson
 
 from kloster.apimachinery.openapi.definitions import Form
 from kloster.apimachinery.openapi.swagger import Swagger
 from kloster.apiserver import answers, negotiation
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.openapi import custom
 from kloster.apiserver.openapi.builtin import BuiltIn, built_in
 from kloster.apiserver.openapi.custom import Part, Remembered
 from kloster.client.transport import Request, Response
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 _JSON = "application/json"
 _PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -20,12 +19,10 @@ from kloster.apimachinery.openapi.definitions import Form, Schema, name_of
 from kloster.apimachinery.openapi.documents import Descriptions, Library
 from kloster.apimachinery.openapi.operations import Paths, Resource, Subresource
 from kloster.apimachinery.schema.build import META
+from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.custom import DEFINITIONS
 from kloster.apiserver.openapi.builtin import BuiltIn, compress, parameters
 from kloster.apiserver.resources import Served
-
-if TYPE_CHECKING:
-    from kloster.apiserver.cluster import ServedCluster
 
 _TITLE, _VERSION = "Kubernetes CRD Swagger", "v0.1.0"
 _REMEMBERED = 128
