@@ -133,7 +133,7 @@ def _check_name(rule: NameRule, name: str, prefix: bool) -> list[str]:
     return names.object_name(rule, name, prefix) if isinstance(rule, str) else rule(name, prefix)
 
 
-def _validate_meta(meta: Object, namespaced: bool, rule: NameRule, path: str) -> list[FieldError]:
+def _validate_names(meta: Object, rule: NameRule, path: str) -> list[FieldError]:
     found: list[FieldError] = []
     generate = meta.get("generateName", "")
     if generate:
@@ -144,6 +144,11 @@ def _validate_meta(meta: Object, namespaced: bool, rule: NameRule, path: str) ->
         found.extend(invalid_value(f"{path}.name", name, text) for text in _check_name(rule, name, False))
     else:
         found.append(required(f"{path}.name", "name or generateName is required"))
+    return found
+
+
+def _validate_meta(meta: Object, namespaced: bool, rule: NameRule, path: str) -> list[FieldError]:
+    found = _validate_names(meta, rule, path)
     namespace = meta.get("namespace", "")
     if not namespaced:
         if namespace:
@@ -173,8 +178,8 @@ def validate_create(
     found = _validate_meta(meta, namespaced, name, path)
     if builtin:
         found.extend(validate_finalizer_names(meta.get("finalizers"), f"{path}.finalizers"))
-    if not found and name != "path":
-        found = _validate_meta(meta, namespaced, "path", path)
+    if not found and name != "path":  # upstream looks at everything once more, of which only the names can be wrong
+        found = _validate_names(meta, "path", path)
     return found
 
 

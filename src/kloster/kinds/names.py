@@ -129,17 +129,17 @@ def wildcard_subdomain(value: str) -> list[str]:
     return found
 
 
-_QUALIFIED_TEXT = f"must consist of alphanumeric characters, '-', '_' or '.', {_ALNUM_ENDS}"
+_QUALIFIED_RULE = f"must consist of alphanumeric characters, '-', '_' or '.', {_ALNUM_ENDS}"
+_QUALIFIED_TEXT = pattern(_QUALIFIED_RULE, _QUALIFIED, "MyName", "my.name", "123-abc")
 
 
 def qualified_name(value: str) -> list[str]:
     """``name`` or ``prefix/name``: label keys, annotation keys, finalizers, resource names."""
     found: list[str] = []
     parts = value.split("/")
-    described = pattern(_QUALIFIED_TEXT, _QUALIFIED, "MyName", "my.name", "123-abc")
     if len(parts) > 2:
         tail = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        return [f"a qualified name {described}{tail}"]
+        return [f"a qualified name {_QUALIFIED_TEXT}{tail}"]
     if len(parts) == 2:
         if not parts[0]:
             found.append("prefix part must be non-empty")
@@ -151,7 +151,7 @@ def qualified_name(value: str) -> list[str]:
     elif _too_long(name, 63):
         found.append(f"name part {max_length(63)}")
     if not _matches_qualified(name):
-        found.append(f"name part {described}")
+        found.append(f"name part {_QUALIFIED_TEXT}")
     return found
 
 
