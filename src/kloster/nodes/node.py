@@ -228,11 +228,10 @@ async def _run(context: Context, node: Node, pod: Object) -> float | None:
             await _remove(context, pod)
             return None
         if not decision.actions:
-            break
-    after = executor.observe(pod).changes_in
-    if after is None or (decision.after is not None and decision.after < after):
-        return decision.after
-    return after
+            # Counted from the observation that was decided on: what changed while its status was being written is due.
+            changes = [after for after in (state.changes_in, decision.after) if after is not None]
+            return max(0.0, now + min(changes) - context.clock.now()) if changes else None
+    return 0.0
 
 
 def _field_path(pod: Object, container: str) -> str:

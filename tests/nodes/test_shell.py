@@ -1,0 +1,75 @@
+"""The shell around the agent: it always knows when to look again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kloster.aio.clock import VirtualClock
+from kloster.nodes.node import Node, NodeConfig, _run
+from kloster.nodes.simulated.executor import SimulatedExecutor
+from kloster.runtime.api import Context
+
+Object = dict[str, Any]
+
+
+class Creeping(VirtualClock):
+    """Time passes with every look at the clock, as on a busy machine: anything may happen between two observations."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self._step = step
+
+    def now(self) -> float:
+        self._now += self._step
+        return self._now
+
+
+class SlowClient:
+    """Writes take `seconds`, during which containers go on."""
+
+    def __init__(self, clock: VirtualClock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+
+    async def patch(self, resource: Any, namespace: str, name: str, patch: Object, **_: Any) -> Object:
+        await self._clock.advance(self._seconds)
+        self.pod = {**self.pod, "status": {**self.pod["status"], **patch["status"]}}
+        return self.pod
+
+    pod: Object
+
+
+class Silent:
+    def event(self, *_: Any, **__: Any) -> None:
+        """Nobody reads them here."""
+
+    def for_component(self, _: str) -> Silent:
+        return self
+
+
+@pytest.mark.parametrize("write", [0.0, 0.0099, 0.015, 0.05])
+@pytest.mark.parametrize("step", [0.0, 0.001, 0.003, 0.004, 0.006, 0.011])
+def test_a_pod_is_looked_at_until_it_runs_however_slow_everything_is(write: float, step: float) -> None:
+    async def body() -> None:
+        clock = Creeping(step)
+        executor = SimulatedExecutor(clock, "10.244.0.0/24", "172.18.0.2", lambda _: lambda kind, name: None)
+        node = Node(NodeConfig("node-1", "172.18.0.2", "10.244.0.0/24", "simulated://", "v1"), executor)
+        client = SlowClient(clock, write)
+        client.pod = {
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "generation": 1},
+            "spec": {"nodeName": "node-1", "containers": [{"name": "app", "image": "app:1"}]},
+            "status": {"phase": "Pending", "qosClass": "BestEffort"},
+        }
+        context = Context("test", client, None, Silent(), clock)  # type: ignore[arg-type]
+        for _ in range(20):
+            after = await _run(context, node, client.pod)
+            if client.pod["status"]["phase"] == "Running":
+                return
+            assert after is not None, "nobody would look at the pod again"
+            await clock.advance(after)
+        raise AssertionError(client.pod["status"])
+
+    asyncio.run(body())
