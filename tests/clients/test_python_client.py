@@ -73,7 +73,7 @@ def test_objects_are_created_read_changed_and_deleted(api: client.ApiClient, nam
     assert page.metadata._continue
     rest = core.list_namespaced_config_map(namespace, limit=1, _continue=page.metadata._continue)
     assert {one.metadata.name for one in page.items + rest.items} == {"cm", "kube-root-ca.crt"}
-    assert core.delete_namespaced_config_map("cm", namespace).status == "Success"
+    assert core.delete_namespaced_config_map("cm", namespace)["status"] == "Success"
     with pytest.raises(ApiException) as gone:
         core.read_namespaced_config_map("cm", namespace)
     assert gone.value.status == 404

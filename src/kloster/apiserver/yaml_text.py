@@ -152,14 +152,14 @@ class _Dumper(yaml.CSafeDumper):
 
 
 def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.ScalarNode:
-    if "\n" in data:
-        style = "|"
-    else:  # what would be read as another type is quoted doubly, as Go's library does
-        style = None if dumper.resolve(yaml.ScalarNode, data, (True, False)) == _STRING else '"'
+    # What would be read as another type is quoted doubly, as Go's library does.
+    plain = dumper.resolve(yaml.ScalarNode, data, (True, False))  # type: ignore[no-untyped-call]
+    style = "|" if "\n" in data else None if plain == _STRING else '"'
     return dumper.represent_scalar(_STRING, data, style=style)
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers  # what the loader reads as no text
 
 
 def dump(value: Any) -> bytes:

@@ -60,6 +60,7 @@ class Strategy:
     cells                the row of its table, in the order of its columns: (object, now) → cells
     tables               the same for versions whose columns differ: names of the columns → cells (see `row`);
                          in a catalog, `cells` are already those of the version
+    row_order            what the rows of a list are sorted by; None: as the list
     fields               selectable fields beyond metadata.name and metadata.namespace: path → text of object
     convert              (from version, to version) → function that returns the object in the other version
     """
@@ -81,6 +82,7 @@ class Strategy:
     orphan_by_default: bool = False
     cells: Callable[[Object, float], list[Any]] | None = None
     tables: Mapping[tuple[str, ...], Callable[[Object, float], list[Any]]] = field(default_factory=dict)
+    row_order: Callable[[Object], tuple[int, str]] | None = None
     fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     convert: Mapping[tuple[str, str], Callable[[Object], Object]] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from kloster.apimachinery import errors
+from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver import storage
 from kloster.apiserver.call import Call
@@ -17,12 +17,15 @@ from kloster.client.transport import Response
 from kloster.stores.api import Key
 
 _NODES = "/nodes"
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")  # in the order in which upstream names them
 
 
 def pod(call: Call) -> Response | Awaitable[Response]:
     """A stream or a text of one of the pod's containers."""
     found = storage.thaw(call.resource, get.find(call))
     name = call.target.subresource
+    if name in ("log", "exec", "attach"):
+        _check_container(found, call.request.param("container"))
     node = (found.get("spec") or {}).get("nodeName")
     if not node and name != "proxy":
         if name == "log":
@@ -32,6 +35,18 @@ def pod(call: Call) -> Response | Awaitable[Response]:
     if connector is None:
         raise _nobody(name)
     return connector.connect(call.request, name, found)
+
+
+def _check_container(pod: Object, wanted: str) -> None:
+    """A container that is named must be one of the pod's; the name may be left out where there is but one."""
+    name, spec = pod["metadata"]["name"], pod.get("spec") or {}
+    known = [one["name"] for key in _CONTAINERS for one in spec.get(key) or ()]
+    if wanted:
+        if wanted not in known:
+            raise errors.bad_request(f"container {wanted} is not valid for pod {name}")
+    elif len(spec.get("containers") or ()) != 1:
+        choice = f", choose one of: [{' '.join(known)}]" if spec.get("containers") else ""
+        raise errors.bad_request(f"a container name must be specified for pod {name}{choice}")
 
 
 def node(call: Call) -> Response | Awaitable[Response]:

@@ -7,13 +7,13 @@ resourceVersion, the later pages of a paged list). Long lists are sent in slices
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import orjson
 
 from kloster.apimachinery import errors
-from kloster.apiserver import answers, options, selection, tables
+from kloster.apiserver import answers, options, selection, storage, tables
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, Form
 from kloster.apiserver.options import InconsistentContinue, ListOptions, Token
@@ -110,6 +110,10 @@ def answer(call: Call, form: Form, shown: Page) -> Response:
     served = call.resource
     if form.media in call.cluster.codecs and not form.view:
         return _coded(call, form, shown)
+    row_order = served.kind.strategy.row_order
+    if form.view == "Table" and row_order is not None:
+        ranked = [(row_order(storage.thaw(served, entry)), entry) for entry in shown.entries]
+        shown = replace(shown, entries=[entry for _, entry in sorted(ranked, key=lambda pair: pair[0])])
     encode = _encoder(call, form, served)
     head, tail = _frame(form, served, shown)
     if form.media != JSON or call.pretty():

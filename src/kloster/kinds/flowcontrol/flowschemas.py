@@ -195,6 +195,11 @@ def _cells(schema: Object, now: float) -> list[Any]:
     ]
 
 
+def _row_order(schema: Object) -> tuple[int, str]:
+    """In the order in which they are tried."""
+    return (schema.get("spec") or {}).get("matchingPrecedence") or 0, schema["metadata"]["name"]
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=lifecycle.clear_status,
@@ -205,4 +210,5 @@ STRATEGY = Strategy(
     generation=True,
     status=True,
     cells=_cells,
+    row_order=_row_order,
 )
