@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.apiserver import world
 from tests.golden.openapi import digests
 
 from kloster.apimachinery.openapi.definitions import references
-from kloster.apiserver.custom_kinds import builder
+from kloster.apiserver.customresources.kinds import builder
 from kloster.apiserver.openapi.answers import OpenAPI
 from kloster.apiserver.openapi.builtin import built_in
 from kloster.kinds.catalog import MINORS, catalog
@@ -139,6 +140,21 @@ def test_caching() -> None:
         swagger = await api.send("GET", "/openapi/v2")
         again = await api.send("GET", "/openapi/v2", headers={"if-none-match": swagger.headers["etag"]})
         assert (again.status, again.body) == (304, b"")
+
+    asyncio.run(run())
+
+
+def test_a_compressed_document_is_sent_as_it_is_kept() -> None:
+    async def run() -> None:
+        _, api = await _served()
+        path = "/openapi/v3/apis/apps/v1"
+        plain = await api.send("GET", path)
+        packed = await api.send("GET", path, headers={"accept-encoding": "gzip"})
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert zlib.decompress(packed.body, 31) == plain.body
+        small = await api.send("GET", "/openapi/v3/version", headers={"accept-encoding": "gzip"})
+        assert "Content-Encoding" not in small.headers
+        assert small.body.startswith(b"{")
 
     asyncio.run(run())
 

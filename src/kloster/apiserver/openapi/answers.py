@@ -20,6 +20,7 @@ from kloster.apimachinery.openapi.definitions import Form
 from kloster.apimachinery.openapi.swagger import Swagger
 from kloster.apiserver import answers, negotiation
 from kloster.apiserver.cluster import ServedCluster
+from kloster.apiserver.http import encoding
 from kloster.apiserver.openapi import custom
 from kloster.apiserver.openapi.builtin import BuiltIn, built_in
 from kloster.apiserver.openapi.custom import Part, Remembered
@@ -27,6 +28,7 @@ from kloster.client.transport import Request, Response
 
 _JSON = "application/json"
 _PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_WORTH_PACKING = 16 << 10
 _YEAR = 365 * 86400
 
 
@@ -70,8 +72,13 @@ class OpenAPI:
             expires = formatdate(cluster.clock.now() + _YEAR, usegmt=True)
             found |= {"cache-control": "public, immutable", "expires": expires}
 
+        packed = encoding.accepts_gzip(request.headers.get("accept-encoding", ""))
+
         def make() -> bytes:
             document = self._remembered.document(shared, brought) if brought else shared.document(path)
+            if packed and len(document) > _WORTH_PACKING:  # it is kept as the client wants it
+                found["Content-Encoding"] = "gzip"
+                return document
             return zlib.decompress(document, 31)
 
         return _made(found, make) if made else _later(found, make)
