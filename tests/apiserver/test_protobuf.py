@@ -15,7 +15,7 @@ from tests.apiserver import world
 from kloster.apimachinery import Object
 from kloster.apimachinery.protobuf import decode, encode, envelope
 from kloster.apiserver.cluster import ServedCluster
-from kloster.apiserver.custom_kinds import builder
+from kloster.apiserver.customresources.kinds import builder
 from kloster.apiserver.negotiation import PROTOBUF
 
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -18,7 +18,7 @@ from kloster.apimachinery import Object
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import ServedCluster
-from kloster.apiserver.custom_kinds import builder
+from kloster.apiserver.customresources.kinds import builder
 from kloster.client.transport import User
 
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -20,7 +20,7 @@ from kloster.apimachinery import Object
 from kloster.apiserver.authentication.chain import ANONYMOUS
 from kloster.apiserver.authentication.tokens import ServiceAccountTokens
 from kloster.apiserver.authorization.escalation import Escalation
-from kloster.apiserver.custom import Builder, CustomResources
+from kloster.apiserver.customresources.link import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import Codec
 from kloster.apiserver.observability.metrics import Tally

@@ -16,6 +16,7 @@ from functools import lru_cache
 import orjson
 
 from kloster.apimachinery import Object, errors
+from kloster.apimachinery.versions import version_priority
 from kloster.apiserver import answers, negotiation
 from kloster.apiserver.call import Call
 from kloster.apiserver.cluster import ServedCluster
@@ -169,20 +170,6 @@ def _with_versions(present: Sequence[Object], added: dict[str, list[Object]]) ->
     for name in sorted(added, key=version_priority, reverse=True):
         versions.append({"version": name, "resources": added[name], "freshness": "Current"})
     return versions
-
-
-def version_priority(version: str) -> tuple[int, int, int, str]:
-    """Sorts versions as Kubernetes does: v2 over v1 over v1beta1 over v1alpha1 over anything else."""
-    rest = version.removeprefix("v")
-    if rest == version:
-        return (0, 0, 0, version)
-    for rank, word in ((1, "alpha"), (2, "beta")):
-        major, found, minor = rest.partition(word)
-        if found:
-            if major.isdigit() and minor.isdigit():
-                return (rank, int(major), int(minor), "")
-            return (0, 0, 0, version)
-    return (3, int(rest), 0, "") if rest.isdigit() else (0, 0, 0, version)
 
 
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")

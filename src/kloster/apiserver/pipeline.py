@@ -20,12 +20,11 @@ import structlog
 
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, dispatch, routing
+from kloster.apiserver import answers, counting, dispatch, routing
 from kloster.apiserver.authentication import impersonation
 from kloster.apiserver.authorization import messages
 from kloster.apiserver.call import Call
 from kloster.apiserver.cluster import ServedCluster
-from kloster.apiserver.observability import counting
 from kloster.client.inprocess import Handler
 from kloster.client.transport import Request, Response
 from kloster.stores.api import StoreFailed

@@ -19,7 +19,7 @@ from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Settings, SystemRandom
-from kloster.apiserver.custom_kinds import builder
+from kloster.apiserver.customresources.kinds import builder
 from kloster.apiserver.view import LiveView
 from kloster.client.client import Client
 from kloster.client.inprocess import Handler, InProcessTransport

@@ -10,7 +10,7 @@ from tests.apiserver import world
 
 from kloster.apiserver.authorization.always import AlwaysAllow
 from kloster.apiserver.cluster import ServedCluster
-from kloster.apiserver.custom_kinds import builder
+from kloster.apiserver.customresources.kinds import builder
 from kloster.stores.memory import MemoryStore
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -10,7 +10,7 @@ from tests.apiserver import world
 from tests.apiserver.customresources import sequences
 from tests.differential.model import AGENT, Answer, Session, first_difference, shown
 
-from kloster.apiserver.custom_kinds import builder
+from kloster.apiserver.customresources.kinds import builder
 
 
 @pytest.mark.parametrize("name", sequences.NAMES)

@@ -20,7 +20,7 @@ from kloster.apimachinery.openapi.documents import Descriptions, Library
 from kloster.apimachinery.openapi.operations import Paths, Resource, Subresource
 from kloster.apimachinery.schema.build import META
 from kloster.apiserver.cluster import ServedCluster
-from kloster.apiserver.custom import DEFINITIONS
+from kloster.apiserver.customresources.link import DEFINITIONS
 from kloster.apiserver.openapi.builtin import BuiltIn, compress, parameters
 from kloster.apiserver.resources import Served
 

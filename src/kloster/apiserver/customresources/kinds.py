@@ -23,9 +23,9 @@ import orjson
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.schema.build import META
-from kloster.apiserver.custom import Builder
-from kloster.apiserver.custom_versions import Version
-from kloster.apiserver.discovery import version_priority
+from kloster.apimachinery.versions import version_priority
+from kloster.apiserver.customresources.link import Builder
+from kloster.apiserver.customresources.versions import Version
 from kloster.apiserver.resources import ScalePaths, Served
 from kloster.kinds import conditions
 from kloster.kinds.catalog import Catalog, Kind, Subresource

@@ -18,7 +18,7 @@ from kloster.apimachinery.schema.decode import prune
 from kloster.apimachinery.schema.model import Field, StructType
 from kloster.apimachinery.structural import defaulting, graph
 from kloster.apimachinery.structural.model import Structural
-from kloster.apiserver.custom_validation import Validator
+from kloster.apiserver.customresources.validation import Validator
 from kloster.apiserver.resources import ScalePaths
 from kloster.kinds import cells
 from kloster.kinds.metadata import same
