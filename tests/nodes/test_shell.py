@@ -73,3 +73,35 @@ def test_a_pod_is_looked_at_until_it_runs_however_slow_everything_is(write: floa
         raise AssertionError(client.pod["status"])
 
     asyncio.run(body())
+
+
+def test_a_pod_that_has_ended_is_left_alone() -> None:
+    """Its sandbox is removed once; then nothing is left to look at, also after a restart of the node."""
+
+    async def body() -> None:
+        clock = VirtualClock()
+        executor = SimulatedExecutor(clock, "10.244.0.0/24", "172.18.0.2", lambda _: lambda kind, name: None)
+        node = Node(NodeConfig("node-1", "172.18.0.2", "10.244.0.0/24", "simulated://", "v1"), executor)
+        client = SlowClient(clock, 0.0)
+        client.pod = {
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "generation": 1},
+            "spec": {
+                "nodeName": "node-1",
+                "restartPolicy": "Never",
+                "containers": [{"name": "app", "image": "app:1"}],
+            },
+            "status": {"phase": "Pending", "qosClass": "BestEffort"},
+        }
+        context = Context("test", client, None, Silent(), clock)  # type: ignore[arg-type]
+        for _ in range(20):
+            after = await _run(context, node, client.pod)
+            if after is None:
+                break
+            await clock.advance(after)
+        ended = client.pod["status"]
+        assert ended["phase"] == "Succeeded"
+        for _ in range(3):
+            assert await _run(context, node, client.pod) is None
+        assert client.pod["status"] == ended
+
+    asyncio.run(body())

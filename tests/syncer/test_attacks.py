@@ -381,6 +381,27 @@ class TestTexts:
             assert word not in text, word
 
 
+class TestRefusals:
+    @staticmethod
+    @syncing
+    async def test_they_are_told_once(world: World, dev: Virtual) -> None:
+        """Neither a second look nor a restart makes news of what the tenant knows."""
+        await dev.pod("web", hostPID=True)
+        spec = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "dataSource": {"kind": "VolumeSnapshot", "name": "theirs", "apiGroup": "snapshot.storage.k8s.io"},
+        }
+        await dev.create(PERSISTENT_VOLUME_CLAIMS, "data", spec=spec)
+        await world.settle()
+        for name, resource in (("web", PODS), ("data", PERSISTENT_VOLUME_CLAIMS)):
+            await dev.patch(resource, name, {"metadata": {"labels": {"again": "yes"}}})
+        await world.settle()
+        assert [one["count"] for one in await dev.events("SyncRefused")] == [1, 1]
+        assert await dev.on_host(PODS) == [] == await dev.on_host(PERSISTENT_VOLUME_CLAIMS)
+        await quiet(world, dev)
+
+
 class TestStreams:
     @staticmethod
     @syncing

@@ -139,6 +139,8 @@ def _go_seconds(seconds: float) -> str:
 
 
 def _terminate(pod: Object, state: PodState, now: float, host_ip: str) -> Decision:
+    if pod.get("status", {}).get("phase") in TERMINAL:
+        return Decision((RemovePod(),), pod["status"], remove=True)
     running = [one for one in state.containers.values() if one.phase == "running"]
     stopped = replace(state, stopping=True)
     status = pod_status.compute(pod, stopped, now, host_ip)

@@ -33,6 +33,7 @@ from kloster.nodes.ports import (
 )
 
 RUN_SECONDS = "simulated.kloster.dev/run-seconds"
+ENDED = ("Succeeded", "Failed")
 EXIT_CODE = "simulated.kloster.dev/exit-code"
 
 
@@ -152,8 +153,8 @@ class SimulatedExecutor:
         status = pod.get("status", {})
         accepted = parse_rfc3339(status["startTime"]) if status.get("startTime") else now
         record = _Pod(accepted)
-        if not status.get("podIP"):
-            return record
+        if not status.get("podIP") or status.get("phase") in ENDED:
+            return record  # nothing of an ended pod is left here
         record.sandbox_at = accepted
         record.ip = status["podIP"]
         self._taken.add(record.ip)
