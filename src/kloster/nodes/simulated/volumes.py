@@ -243,7 +243,9 @@ async def _reconcile(context: Context, key: Key) -> Result | None:
     match decide(claim, storage_class, volumes):
         case Wait(reason, message):
             if reason and (claim.get("status") or {}).get("phase") != "Bound":
-                context.recorder.event(claim, "Warning" if "Failed" in reason else "Normal", reason, message)
+                context.recorder.event(
+                    claim, "Warning" if reason == "ProvisioningFailed" else "Normal", reason, message
+                )
         case Take(found):
             reserved = {"metadata": {"uid": found["metadata"]["uid"]}, "spec": {"claimRef": reference(claim)}}
             found = await context.client.patch(PERSISTENT_VOLUMES, "", found["metadata"]["name"], reserved)
