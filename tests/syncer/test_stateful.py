@@ -17,6 +17,7 @@ from tests.syncer.converged import check, quiet
 from tests.syncer.world import Fault, Virtual, World
 
 from kloster.aio.clock import VirtualClock
+from kloster.apimachinery.errors import StatusError
 from kloster.client.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES
 from kloster.runtime.dispatcher import Dispatcher
 
@@ -151,7 +152,10 @@ class Sides(RuleBasedStateMachine):
             found = await self.dev.on_host(resource)
             if found:
                 name = data.draw(st.sampled_from(sorted(one["metadata"]["name"] for one in found)))
-                await self.world.host.delete(resource, name, self.dev.tenancy.namespace)
+                try:
+                    await self.world.host.delete(resource, name, self.dev.tenancy.namespace)
+                except StatusError as error:
+                    assert error.code == 404, "the syncer may have been faster in taking it away"
 
         self.do(lose())
 
@@ -160,7 +164,10 @@ class Sides(RuleBasedStateMachine):
         async def edit() -> None:
             for one in await self.dev.on_host(CONFIG_MAPS):
                 patch = {"data": {"evil": "1"}, "metadata": {"annotations": {"kloster.dev/name": "forged"}}}
-                await self.world.host.patch(CONFIG_MAPS, one["metadata"]["name"], patch, self.dev.tenancy.namespace)
+                try:
+                    await self.world.host.patch(CONFIG_MAPS, one["metadata"]["name"], patch, self.dev.tenancy.namespace)
+                except StatusError as error:
+                    assert error.code == 404, "the syncer may have been faster in taking it away"
 
         self.do(edit())
 
