@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Self
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -100,7 +101,9 @@ class HttpTransport:
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = self._new_session()
-        url = self._base.with_path(self._base.path.rstrip("/") + request.path).with_query(request.query)
+        # Encoded here, so that ".." stays what it is: yarl would resolve it, and the request go to another path.
+        path = quote(self._base.path.rstrip("/") + request.path, safe="/:@!$&'()*+,;=~-._")
+        url = self._base.with_path(path, encoded=True).with_query(request.query)
         return await self._session.request(
             request.method,
             url,

@@ -15,7 +15,9 @@ from kloster.syncer import texts
 from kloster.syncer.hub import HostHub, owned
 from kloster.syncer.names import UID, Tenancy
 
-DROPPED = ("authorization", "host", "impersonate-user", "impersonate-group", "impersonate-uid", "cookie")
+DROPPED = ("authorization", "host", "cookie", "content-length", "transfer-encoding", "forwarded")
+DROPPED_PREFIXES = ("impersonate-", "x-remote-", "x-forwarded-")
+"""What says, or could say to some proxy on the way, who asks."""
 
 
 class HostConnector:
@@ -32,13 +34,12 @@ class HostConnector:
         host_pod = owned(self._hub, self._tenancy, PODS, name)
         if host_pod is None or host_pod["metadata"]["annotations"].get(UID) != metadata["uid"]:
             raise not_found("", "pods", metadata["name"])
-        marker = f"/pods/{metadata['name']}/"
-        rest = request.path.partition(marker)[2]
-        path = PODS.path(self._tenancy.namespace, name) + "/" + rest
+        # Nothing of the tenant's path goes on: what follows must not lead out of the host pod.
+        path = f"{PODS.path(self._tenancy.namespace, name)}/{subresource}"
         headers = {
             key: value
             for key, value in request.headers.items()
-            if key not in DROPPED and not key.startswith("impersonate-extra-")
+            if key not in DROPPED and not key.startswith(DROPPED_PREFIXES)
         }
         answer = await self._hub.client.transport(Request(request.method, path, request.query, headers, request.body))
         if answer.status >= 400 and answer.stream is None:

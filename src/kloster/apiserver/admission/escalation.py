@@ -5,11 +5,13 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-
 
 from __future__ import annotations
 
+from kloster.apimachinery import Object
 from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt, Plugin
 from kloster.apiserver.ports import Target
 from kloster.kinds.metadata import same
 
 _GROUP = "rbac.authorization.k8s.io"
+_COLLECTION = ("ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation")
 
 
 def _validate(attempt: Attempt) -> None:
@@ -17,17 +19,24 @@ def _validate(attempt: Attempt) -> None:
     if check is None:
         return
     served, item, old = attempt.served, attempt.item, attempt.old
+    if old is not None and _concerns_collection(item, old):
+        return
     target = Target("", "", True, _GROUP, served.version, served.plural, "", attempt.namespace, attempt.name)
     if served.plural.endswith("roles"):
-        changed = old is None or not (
-            same(item.get("rules"), old.get("rules")) and same(item.get("aggregationRule"), old.get("aggregationRule"))
-        )
-        if changed:
-            check.check_role(attempt.user, target, item, old)
-    elif old is None or not (
-        same(item.get("roleRef"), old.get("roleRef")) and same(item.get("subjects"), old.get("subjects"))
-    ):
+        check.check_role(attempt.user, target, item, old)
+    else:
         check.check_binding(attempt.user, target, item)
+
+
+def _concerns_collection(item: Object, old: Object) -> bool:
+    """Whether nothing changes but what the garbage collector needs to change. A label is not among that: it can make
+    a role a part of an aggregated one, and so give its permissions to others."""
+    return same(_without(item), _without(old))
+
+
+def _without(item: Object) -> Object:
+    metadata = {key: value for key, value in item["metadata"].items() if key not in _COLLECTION}
+    return {**item, "metadata": metadata}
 
 
 PLUGIN = Plugin(

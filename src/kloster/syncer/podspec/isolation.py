@@ -2,6 +2,9 @@
 
 Tenants are strangers, so by default the pods of a virtual cluster must keep within the *baseline* Pod
 Security Standard.
+Two volume types that the standard leaves alone are refused as well, because the node acts in its own name for them:
+``nfs`` (exports trust the nodes' addresses, and root in a container is root on them: other tenants' volumes) and
+``gitRepo`` (the kubelet runs git, with the repository's hooks).
 ``policies.podSecurityStandard: privileged`` in the VirtualCluster's spec lifts that.
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
@@ -31,6 +34,8 @@ BASELINE_CAPABILITIES = frozenset(
         "SYS_CHROOT",
     }
 )
+SELINUX_TYPES = frozenset({"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"})
+NODE_VOLUMES = ("hostPath", "nfs", "gitRepo")
 SAFE_SYSCTLS = frozenset(
     {
         "kernel.shm_rmid_forced",
@@ -65,8 +70,9 @@ def _violations(spec: Object) -> Iterator[str]:
         if spec.get(name):
             yield name
     for volume in spec.get("volumes") or ():
-        if "hostPath" in volume:
-            yield f"hostPath volume {volume['name']}"
+        for kind in NODE_VOLUMES:
+            if kind in volume:
+                yield f"{kind} volume {volume['name']}"
     context = spec.get("securityContext") or {}
     yield from _context(context, "pod")
     for one in context.get("sysctls") or ():
@@ -89,6 +95,17 @@ def _container(container: Object) -> Iterator[str]:
         yield f"procMount of container {container['name']}"
     if any(port.get("hostPort") for port in container.get("ports") or ()):
         yield f"hostPort of container {container['name']}"
+    if any(_handlers_with_host(container)):
+        yield f"host in a probe or lifecycle handler of container {container['name']}"
+
+
+def _handlers_with_host(container: Object) -> Iterator[bool]:
+    """The kubelet would ask any address for the tenant, from the node: its loopback, its cloud's metadata service."""
+    lifecycle = container.get("lifecycle") or {}
+    probes = [container.get(name) for name in ("livenessProbe", "readinessProbe", "startupProbe")]
+    for handler in (*probes, lifecycle.get("postStart"), lifecycle.get("preStop")):
+        for way in ("httpGet", "tcpSocket"):
+            yield bool(((handler or {}).get(way) or {}).get("host"))
 
 
 def _context(context: Object, owner: str) -> Iterator[str]:
@@ -99,5 +116,7 @@ def _context(context: Object, owner: str) -> Iterator[str]:
     options = context.get("seLinuxOptions") or {}
     if options.get("user") or options.get("role"):
         yield f"SELinux user or role of {owner}"
+    if options.get("type", "") not in SELINUX_TYPES:
+        yield f"SELinux type {options['type']} of {owner}"
     if (context.get("windowsOptions") or {}).get("hostProcess"):
         yield f"hostProcess of {owner}"

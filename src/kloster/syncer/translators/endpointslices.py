@@ -54,6 +54,7 @@ def _check(address: str) -> None:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed  # ::ffff:127.0.0.1 is the node, too
     if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast:
         raise Refused(f"endpoint address {address} does not cross to the host: it would mean the node itself")
 

@@ -1,0 +1,192 @@
+"""What a tenant may not ask of the host: fields of pods, endpoints and streams that would give power over the node."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.syncer.world import Virtual, World, syncing
+
+from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.client.client import Client
+from kloster.client.http import HttpTransport
+from kloster.client.kubeconfig import Connection
+from kloster.client.resources import ENDPOINT_SLICES, PODS, SERVICES
+from kloster.client.transport import Request, Response
+from kloster.syncer.connector import HostConnector
+from kloster.syncer.hub import HostHub
+from kloster.syncer.podspec import isolation
+from kloster.syncer.translator import Refused
+
+
+def container(**fields: Any) -> Object:
+    return {"containers": [{"name": "app", "image": "app:1", **fields}]}
+
+
+def handler(where: str, way: str, host: str = "169.254.169.254") -> Object:
+    found: Object = {way: {"host": host, "port": 80}}
+    if where in ("postStart", "preStop"):
+        return container(lifecycle={where: found})
+    return container(**{where: found})
+
+
+POWER = {
+    "hostNetwork": {**container(), "hostNetwork": True},
+    "hostPID": {**container(), "hostPID": True},
+    "hostIPC": {**container(), "hostIPC": True},
+    "hostPath": {**container(), "volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
+    "nfs": {**container(), "volumes": [{"name": "v", "nfs": {"server": "10.0.0.1", "path": "/export"}}]},
+    "gitRepo": {**container(), "volumes": [{"name": "v", "gitRepo": {"repository": "https://example.com/a"}}]},
+    "privileged": container(securityContext={"privileged": True}),
+    "privileged init": {**container(), "initContainers": container(securityContext={"privileged": True})["containers"]},
+    "privileged ephemeral": {
+        **container(),
+        "ephemeralContainers": container(securityContext={"privileged": True})["containers"],
+    },
+    "capability": container(securityContext={"capabilities": {"add": ["SYS_ADMIN"]}}),
+    "all capabilities": container(securityContext={"capabilities": {"add": ["ALL"]}}),
+    "hostPort": container(ports=[{"containerPort": 80, "hostPort": 80}]),
+    "procMount": container(securityContext={"procMount": "Unmasked"}),
+    "seccomp": container(securityContext={"seccompProfile": {"type": "Unconfined"}}),
+    "seccomp of the pod": {**container(), "securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+    "AppArmor": container(securityContext={"appArmorProfile": {"type": "Unconfined"}}),
+    "SELinux type": container(securityContext={"seLinuxOptions": {"type": "spc_t"}}),
+    "SELinux type of the pod": {**container(), "securityContext": {"seLinuxOptions": {"type": "unconfined_t"}}},
+    "SELinux user": container(securityContext={"seLinuxOptions": {"user": "system_u"}}),
+    "sysctl": {**container(), "securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}},
+    "hostProcess": {**container(), "securityContext": {"windowsOptions": {"hostProcess": True}}},
+    "liveness by HTTP": handler("livenessProbe", "httpGet"),
+    "readiness by TCP": handler("readinessProbe", "tcpSocket", "127.0.0.1"),
+    "startup by HTTP": handler("startupProbe", "httpGet"),
+    "postStart by HTTP": handler("postStart", "httpGet"),
+    "preStop by TCP": handler("preStop", "tcpSocket"),
+}
+
+HARMLESS = {
+    "nothing": container(),
+    "a probe of itself": container(livenessProbe={"httpGet": {"port": 80, "path": "/"}}),
+    "SELinux level": container(securityContext={"seLinuxOptions": {"type": "container_t", "level": "s0:c1"}}),
+    "a capability": container(securityContext={"capabilities": {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]}}),
+    "emptyDir": {**container(), "volumes": [{"name": "v", "emptyDir": {}}]},
+}
+
+
+class TestPods:
+    @pytest.mark.parametrize("spec", POWER.values(), ids=POWER.keys())
+    def test_power_over_the_node_is_refused(self, spec: Object) -> None:
+        with pytest.raises(Refused):
+            isolation.check(spec, {})
+        isolation.check(spec, {"podSecurityStandard": "privileged"})
+
+    @pytest.mark.parametrize("spec", HARMLESS.values(), ids=HARMLESS.keys())
+    def test_the_rest_passes(self, spec: Object) -> None:
+        isolation.check(spec, {})
+
+    @staticmethod
+    @syncing
+    async def test_nothing_arrives_on_the_host(world: World, dev: Virtual) -> None:
+        await dev.pod("share", volumes=[{"name": "v", "nfs": {"server": "10.0.0.1", "path": "/export"}}])
+        await dev.pod("escape", **container(securityContext={"seLinuxOptions": {"type": "spc_t"}}))
+        await dev.pod("ask", **handler("livenessProbe", "httpGet"))
+        await world.settle()
+        assert await dev.on_host(PODS) == []
+        assert len(await dev.events("SyncRefused")) == 3
+
+
+ADDRESSES = {
+    "loopback": ("IPv4", "127.0.0.1"),
+    "metadata": ("IPv4", "169.254.169.254"),
+    "unspecified": ("IPv4", "0.0.0.0"),
+    "loopback 6": ("IPv6", "::1"),
+    "link-local 6": ("IPv6", "fe80::1"),
+    "mapped loopback": ("IPv6", "::ffff:127.0.0.1"),
+    "mapped metadata": ("IPv6", "::ffff:169.254.169.254"),
+    "mapped, in hexadecimal": ("IPv6", "::ffff:a9fe:a9fe"),
+}
+
+
+class TestEndpoints:
+    @staticmethod
+    @pytest.mark.parametrize(("family", "address"), ADDRESSES.values(), ids=ADDRESSES.keys())
+    @syncing
+    async def test_the_node_is_no_endpoint(world: World, dev: Virtual, family: str, address: str) -> None:
+        await dev.create(SERVICES, "s", spec={"ports": [{"port": 80}]})
+        slice_: Object = {
+            "addressType": family,
+            "endpoints": [{"addresses": [address]}],
+            "ports": [{"name": "", "port": 80, "protocol": "TCP"}],
+        }
+        try:
+            labels = {"kubernetes.io/service-name": "s"}
+            await dev.create(ENDPOINT_SLICES, "s-1", metadata={"labels": labels}, **slice_)
+        except StatusError as error:
+            assert error.code == 422
+        await world.settle()
+        assert await dev.on_host(ENDPOINT_SLICES) == []
+
+
+class Recorded:
+    """A host that notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    async def __call__(self, request: Request) -> Response:
+        self.requests.append(request)
+        return Response(200)
+
+    async def aclose(self) -> None:
+        return None
+
+
+FORGED = {
+    "authorization": "Bearer tenant",
+    "impersonate-user": "admin",
+    "impersonate-group": "system:masters",
+    "impersonate-uid": "1",
+    "impersonate-extra-scopes": "x",
+    "x-remote-user": "admin",
+    "x-remote-group": "system:masters",
+    "x-remote-extra-scopes": "x",
+    "x-forwarded-for": "127.0.0.1",
+    "transfer-encoding": "chunked",
+    "content-length": "7",
+}
+
+
+class TestStreams:
+    @staticmethod
+    @syncing
+    async def test_only_the_pod_and_no_identity(world: World, dev: Virtual) -> None:
+        await dev.pod("p")
+        await world.settle()
+        pod = await dev.get(PODS, "p")
+        host = Recorded()
+        connector = HostConnector(HostHub(Client(host), world.host.source), dev.tenancy)
+        path = "/api/v1/namespaces/default/pods/p/log/../../../../kube-system/secrets"
+        await connector.connect(Request("GET", path, [], {**FORGED, "accept": "text/plain"}), "log", pod)
+        (asked,) = host.requests
+        assert asked.path == f"/api/v1/namespaces/vc-dev/pods/{dev.host_name('p')}/log"
+        assert asked.headers == {"accept": "text/plain"}
+        assert asked.user is None
+
+    def test_a_path_is_sent_as_it_is(self) -> None:
+        """The host must see the dots, and refuse, rather than a path that they lead to."""
+        seen: list[bytes] = []
+
+        async def go() -> None:
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                seen.append(await reader.readline())
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                await writer.drain()
+                writer.close()
+
+            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                async with HttpTransport(Connection(f"http://127.0.0.1:{port}")) as transport:
+                    await transport(Request("GET", "/api/v1/pods/p/proxy/../../../secrets/a%2fb"))
+
+        asyncio.run(go())
+        assert seen == [b"GET /api/v1/pods/p/proxy/../../../secrets/a%252fb HTTP/1.1\r\n"]
