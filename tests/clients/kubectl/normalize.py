@@ -16,6 +16,8 @@ _SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]"
 RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.MULTILINE), replacement)
     for pattern, replacement in (
+        # kubectl's watch and its own time-out end together; which it notices first is chance.
+        (r"^I\d{4} .* reflector\.go:.*very short watch: .*\n", ""),
         (_UUID, "UID"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", "TIME"),
         (r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),

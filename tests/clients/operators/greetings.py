@@ -12,7 +12,7 @@ GROUP = "kopf.kloster.dev"
 
 @kopf.on.startup()
 def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    settings.posting.enabled = True
+    settings.posting.loggers = True
     settings.watching.server_timeout = 60
     settings.persistence.finalizer = f"{GROUP}/finalizer"
 
