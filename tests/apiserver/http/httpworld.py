@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from kloster.apiserver.http import tls
-from kloster.apiserver.http.server import Limits, Server
+from kloster.apiserver.http.connections import Limits
+from kloster.apiserver.http.server import Server
 from kloster.apiserver.http.sites import Handler, LazySite
 from kloster.apiserver.pki import Authority, Pair
 from kloster.client.transport import Request, Response

@@ -15,8 +15,8 @@ import uvloop
 from tests.apiserver.http.httpworld import HOST, echo, get, serving, talk, until
 
 from kloster.apimachinery import errors
+from kloster.apiserver.http.connections import Limits
 from kloster.apiserver.http.grammar import Budget, Reception
-from kloster.apiserver.http.server import Limits
 from kloster.client.transport import Duplex, Request, Response
 
 MIB = 1024 * 1024
@@ -238,7 +238,7 @@ def test_bodies_share_a_budget_that_is_given_back() -> None:
             return eventually(request) if request.path == "/later" else echo(request)
 
         async with serving(handler, Limits(bodies=MIB)) as world:
-            budget = world.server.budget
+            budget = world.server.connections.budget
             _, holder = await asyncio.open_connection(HOST, world.plain)
             holder.write(POST + b"Content-Length: 900000\r\n\r\n" + b"x" * 800_000)
             await until(lambda: budget.used == 800_000)
@@ -631,7 +631,7 @@ def test_closing_lets_requests_finish_ends_streams_cleanly_and_idle_ones_at_once
             assert await watch[0].read() == b"0\r\n\r\n"
             assert (await busy[0].read()).endswith(b"done")
             await closing
-            assert world.server.connections == 0
+            assert len(world.server.connections) == 0
             with pytest.raises(OSError):
                 await asyncio.open_connection(HOST, world.plain)
             for _, writer in (idle, watch, busy):
@@ -670,7 +670,7 @@ def test_handlers_that_answer_at_once_need_no_task() -> None:
         tasks: list[int] = []
 
         def handler(_: Request) -> Response:
-            tasks.append(len(world.server._tasks))
+            tasks.append(len(world.server.connections._tasks))
             return Response(200)
 
         async with serving(handler) as world:

@@ -17,7 +17,7 @@ import uvloop
 from tests.apiserver.http.httpworld import HOST, Cluster, client_context, echo, get, serving, talk
 
 from kloster.apiserver.http import listeners, tls
-from kloster.apiserver.http.server import Limits
+from kloster.apiserver.http.connections import Limits
 from kloster.apiserver.http.sites import split_cluster_path
 from kloster.apiserver.pki import Authority, Pair
 from kloster.client.transport import Request, Response

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection.
+"""One HTTP/1.1 connection: requests in, answers out, in order.
 
 The model first. `Reception` turns bytes into a queue of requests; one is answered at a time, in order. A handler that
 returns a `Response` is answered within the same call, without a task; an awaitable, a stream or an upgrade gets a
@@ -15,28 +15,24 @@ request is complete behind it, reading pauses.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, cast
 
 import structlog
 
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver.http import encoding, target
+from kloster.apiserver.http import encoding, sites, target
+from kloster.apiserver.http.connections import Connections
 from kloster.apiserver.http.grammar import Incoming, Reception, refusal
-from kloster.apiserver.http.sites import Site, split_cluster_path
+from kloster.apiserver.http.sites import Site
 from kloster.apiserver.http.upgrade import Tunnel
+from kloster.apiserver.http.wire import NEVER, Wire
 from kloster.client.transport import Request, Response
-
-if TYPE_CHECKING:
-    from kloster.apiserver.http.server import Server
 
 log = structlog.get_logger(__name__)
 
-NEVER = 1 << 62
 BURST = 16
 """Pipelined requests answered in one go before others get a turn."""
 
@@ -46,67 +42,41 @@ STREAM_BURST = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Connection(asyncio.Protocol):
-    """Calls the handler and writes. `site` is None on the common address (there each path says the cluster)."""
+class Connection(Wire):
+    """Calls the handler and writes what it answers."""
 
     __slots__ = (
         "_busy",
-        "_certificate",
-        "_closing",
-        "_cork",
-        "_drained",
         "_finish",
-        "_paused_reading",
         "_reception",
-        "_remote",
-        "_server",
         "_streaming",
         "_task",
         "_timed",
         "_timed_body",
-        "_transport",
         "_tunnel",
-        "deadline",
-        "site",
     )
 
-    def __init__(self, server: Server, site: Site | None) -> None:
-        self.site = site
-        self.deadline = NEVER
-        self._server = server
-        self._transport: asyncio.Transport
-        self._reception = Reception(server.budget)
+    def __init__(self, shared: Connections, site: Site | None) -> None:
+        super().__init__(shared, site)
+        self._reception = Reception(shared.budget)
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
         self._finish = False
         self._tunnel: Tunnel | None = None
-        self._cork: list[bytes] | None = None
-        self._drained: asyncio.Event | None = None  # made when the peer is slow for the first time
-        self._paused_reading = False
         self._timed: Incoming | None = None  # which request, and whether its body, the deadline is about
         self._timed_body = False
-        self._closing = False
-        self._certificate: bytes | None = None
-        self._remote = ""
 
     # --- the transport's side ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
-        self._transport = transport
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self._remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
-        secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if secured is not None and self.site is not None:
-            self._certificate = secured.getpeercert(binary_form=True)
-        self._server.joined(self)
-        self.deadline = self._server.tick + self._server.limits.head
+        super().connection_made(transport)
+        self._shared.joined(self)
+        self.deadline = self._shared.tick + self._shared.limits.head
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
-        self._server.left(self)
+        self._shared.left(self)
         if self._drained is not None:
             self._drained.set()
         if self._tunnel is not None:
@@ -121,18 +91,11 @@ class Connection(asyncio.Protocol):
             return self._transport.get_extra_info("ssl_object") is None
         return False
 
-    def pause_writing(self) -> None:
-        if self._drained is None:
-            self._drained = asyncio.Event()
-        self._drained.clear()
-        self.deadline = self._server.tick + self._server.limits.stall
-
     def resume_writing(self) -> None:
-        if self._drained is not None:
-            self._drained.set()
+        super().resume_writing()
         self._set_deadline()
         if self._reception.queue and not self._busy:
-            self._server.loop.call_soon(self._advance)
+            self._shared.loop.call_soon(self._advance)
 
     def data_received(self, data: bytes) -> None:
         if self._tunnel is not None:
@@ -148,16 +111,11 @@ class Connection(asyncio.Protocol):
                 # The usual case, one whole request on an idle connection, without the ceremony of the general one.
                 self._answer(queue.popleft())
                 if self._drained is None:  # else pause_writing has set it
-                    self.deadline = NEVER if self._busy else self._server.idle_deadline
+                    self.deadline = NEVER if self._busy else self._shared.idle_deadline
             else:
                 self._advance()
         elif reception.queue or reception.refusal is not None:
             self._pause()
-
-    def _pause(self) -> None:
-        if not self._paused_reading:
-            self._paused_reading = True
-            self._transport.pause_reading()
 
     # --- answering -----------------------------------------------------------------------------------------------
 
@@ -166,19 +124,16 @@ class Connection(asyncio.Protocol):
         reception = self._reception
         queue = reception.queue
         burst = 0
-        cork: list[bytes] = []
-        self._cork = cork if len(queue) > 1 else None  # pipelined answers leave in one write
+        self._cork = [] if len(queue) > 1 else None  # pipelined answers leave in one write
         while queue and not self._busy and not self._closing:
             if burst == BURST:
-                self._server.loop.call_soon(self._advance)
+                self._shared.loop.call_soon(self._advance)
                 break
-            if self._drained is not None and not self._drained.is_set():
+            if self._stalled:
                 break  # resume_writing goes on
             burst += 1
             self._answer(queue.popleft())
-        self._cork = None
-        if cork:
-            self._transport.write(cork[0] if len(cork) == 1 else b"".join(cork))
+        self._uncork()
         if self._closing:
             return
         if queue:
@@ -190,9 +145,7 @@ class Connection(asyncio.Protocol):
             if reception.wants_continue:
                 reception.wants_continue = False
                 self._transport.write(_CONTINUE)
-            if self._paused_reading:
-                self._paused_reading = False
-                self._transport.resume_reading()
+            self._resume()
         self._set_deadline(answered or burst > 0)
 
     def _answer(self, incoming: Incoming) -> None:
@@ -223,25 +176,15 @@ class Connection(asyncio.Protocol):
             self._reception.release(incoming)
 
     def _call(self, incoming: Incoming) -> Response | Awaitable[Response]:
-        raw_path, raw_query = target.split(incoming.url)
-        site = self.site
-        prefix = ""
+        path, query = target.split(incoming.url)
+        site, prefix = self.site, ""
         if site is None:
-            parts = split_cluster_path(raw_path)
-            if parts is None:
-                site = self._server.directory.common
-            else:
-                found = self._server.directory.by_path(parts[0], parts[1])
-                if found is None:
-                    raise errors.path_not_found()
-                site = found
-                raw_path = parts[2]
-                prefix = f"/clusters/{parts[0]}/{parts[1]}"
+            site, path, prefix = sites.by_path(self._shared.directory, path)
         body = incoming.body
         request = Request(
             incoming.method,
-            target.decode_path(raw_path) if "%" in raw_path else raw_path,
-            target.decode_query(raw_query) if raw_query else [],
+            target.decode_path(path) if "%" in path else path,
+            target.decode_query(query) if query else [],
             incoming.headers,
             body if isinstance(body, bytes) else bytes(body),
             None,
@@ -266,7 +209,7 @@ class Connection(asyncio.Protocol):
             framing += "Connection: close\r\n"
         elif not incoming.minor:
             framing += "Connection: keep-alive\r\n"
-        head = encoding.head(status, response.headers, framing, self._server.date, incoming.minor)
+        head = encoding.head(status, response.headers, framing, self._shared.date, incoming.minor)
         if len(body) > 65536:
             self._send(head)
             self._send(body)
@@ -276,13 +219,11 @@ class Connection(asyncio.Protocol):
             self._end_after_answer()
 
     def _end_after_answer(self) -> None:
-        """Close once the answer is sent; a little later if input is under way, as a close would then reset it away."""
+        """Close once the answer is sent; a little later if input is under way."""
         self._closing = True
         while self._reception.queue:
             self._reception.release(self._reception.queue.popleft())
-        if self._cork:
-            self._transport.write(b"".join(self._cork))
-            self._cork.clear()
+        self._uncork()
         if self._reception.incoming is not None or self._paused_reading:
             self._linger()
         else:
@@ -290,23 +231,15 @@ class Connection(asyncio.Protocol):
 
     def _hang_up(self, response: Response) -> None:
         framing = f"Content-Length: {len(response.body)}\r\nConnection: close\r\n"
-        head = encoding.head(response.status, response.headers, framing, self._server.date)
+        head = encoding.head(response.status, response.headers, framing, self._shared.date)
         self._transport.write(head + response.body)
         self._linger()
-
-    def _linger(self) -> None:
-        self._closing = True
-        if self._paused_reading:
-            self._paused_reading = False
-            self._transport.resume_reading()
-        self.deadline = NEVER
-        self._server.loop.call_later(0.5, self._transport.close)
 
     # --- answers that take time ----------------------------------------------------------------------------------
 
     def _begin(self, incoming: Incoming, result: Response | Awaitable[Response]) -> None:
         self._busy = True
-        self._task = self._server.spawn(self._run(incoming, result))
+        self._task = self._shared.spawn(self._run(incoming, result))
         self._task.add_done_callback(partial(self._ended, incoming))
 
     async def _run(self, incoming: Incoming, result: Response | Awaitable[Response]) -> None:
@@ -363,7 +296,7 @@ class Connection(asyncio.Protocol):
         self._streaming = True
         try:
             transport.write(
-                encoding.head(response.status, response.headers, framing, self._server.date, incoming.minor)
+                encoding.head(response.status, response.headers, framing, self._shared.date, incoming.minor)
             )
             if incoming.method != "HEAD":
                 async for chunk in response.stream:
@@ -387,8 +320,7 @@ class Connection(asyncio.Protocol):
         if chunked and incoming.method != "HEAD":
             transport.write(b"0\r\n\r\n")
         if not keep or self._finish:
-            self._closing = True
-            transport.close()
+            self._close()
 
     async def _switch(self, incoming: Incoming, response: Response) -> None:
         assert response.upgrade is not None
@@ -398,35 +330,26 @@ class Connection(asyncio.Protocol):
             incoming.keep_alive = False
             self._respond(incoming, encoding.failure(errors.bad_request("Upgrade request required")))
             return
-        self._transport.write(encoding.head(response.status, response.headers, "", self._server.date))
+        self._transport.write(encoding.head(response.status, response.headers, "", self._shared.date))
         if self._drained is None:
             self._drained = asyncio.Event()
             self._drained.set()
         self._tunnel = Tunnel(self._transport, self._drained, reception.leftover)
         reception.leftover = b""
-        if self._paused_reading:
-            self._paused_reading = False
-            self._transport.resume_reading()
+        self._resume()
         try:
             with suppress(ConnectionError):
                 await response.upgrade(self._tunnel)
         finally:
-            self._closing = True
-            self._transport.close()
+            self._close()
 
     # --- small things --------------------------------------------------------------------------------------------
 
-    def _send(self, data: bytes) -> None:
-        if self._cork is not None:
-            self._cork.append(data)
-        else:
-            self._transport.write(data)
-
     def _set_deadline(self, answered: bool = True) -> None:
         """What the connection waits for now decides how long it may take. Trickling bytes does not extend it."""
-        server = self._server
+        server = self._shared
         reception = self._reception
-        if self._drained is not None and not self._drained.is_set():
+        if self._stalled:
             return  # set by pause_writing
         incoming = reception.incoming
         if self._busy or self._closing or self._tunnel is not None:
@@ -441,14 +364,13 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline has passed."""
-        if self._drained is not None and not self._drained.is_set():
+        if self._stalled:
             self._transport.abort()
         elif self._reception.incoming is not None and self._reception.head_done:
             self._reception.close()
             self._hang_up(refusal(408))
         else:
-            self._closing = True
-            self._transport.close()
+            self._close()
 
     @property
     def idle(self) -> bool:
@@ -460,8 +382,7 @@ class Connection(asyncio.Protocol):
         if self._tunnel is not None:
             self._tunnel.end()
         elif self.idle:
-            self._closing = True
-            self._transport.close()
+            self._close()
         elif self._streaming and self._task is not None:
             self._task.cancel()
 

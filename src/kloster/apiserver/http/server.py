@@ -1,4 +1,4 @@
-"""The server: listeners, the connections of all clusters, one timer for all their deadlines, and an orderly end.
+"""The server: from a listening socket to a connection that is for a cluster, and an orderly end.
 
 A connection's life: accept → (own port: its cluster; common address: peek at the ClientHello for SNI) → the cluster's
 TLS context, made now if it does not exist → handshake → `Connection`.
@@ -9,34 +9,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import Any
 
 import structlog
 
 from kloster.apiserver.http import listeners, tls
-from kloster.apiserver.http.grammar import Budget
+from kloster.apiserver.http.connections import Connections, Limits
 from kloster.apiserver.http.protocol import Connection
 from kloster.apiserver.http.sites import Directory, Site
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds, but for the last two. head and idle are upstream's ReadHeaderTimeout and IdleTimeout."""
-
-    handshake: float = 10.0
-    head: int = 32
-    body: int = 60
-    idle: int = 90
-    stall: int = 120
-    shutdown: float = 5.0
-    handshakes: int = 512  # at the same time; more are hung up on
-    bodies: int = 256 * 1024 * 1024  # bytes of requests' bodies held at the same time
 
 
 class Server:
@@ -45,21 +29,15 @@ class Server:
     def __init__(self, directory: Directory, limits: Limits | None = None, drain: float = 10.0) -> None:
         self.directory = directory
         self.limits = limits or Limits()
-        self.budget = Budget(self.limits.bodies)
-        self.tick = 0
-        self.idle_deadline = self.limits.idle  # of a connection that goes idle now
-        self.date = ""  # the Date header's value, renewed once a second while there are connections
         self.loop: asyncio.AbstractEventLoop
+        self.connections: Connections
         self._drain = drain
-        self._connections: set[Connection] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._welcoming: set[asyncio.Task[None]] = set()
         self._listeners: list[listeners.Listener] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._departed = asyncio.Event()
 
     async def __aenter__(self) -> Server:
         self.loop = asyncio.get_running_loop()
+        self.connections = Connections(self.directory, self.limits)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -128,7 +106,7 @@ class Server:
                     accepted.close()
                     return
                 await self.loop.connect_accepted_socket(
-                    lambda: Connection(self, chosen.site),
+                    lambda: Connection(self.connections, chosen.site),
                     accepted,
                     ssl=chosen.context,
                     ssl_shutdown_timeout=None if chosen.context is None else self.limits.shutdown,
@@ -181,43 +159,11 @@ class Server:
                 pause = min(pause + 0.002, 0.05)
                 await asyncio.sleep(pause)
 
-    # --- what connections need -----------------------------------------------------------------------------------
-
-    def joined(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        if self._timer is None:
-            self.date = formatdate(time.time(), usegmt=True)
-            self._timer = self.loop.call_later(1.0, self._second)
-
-    def left(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._departed.set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _second(self) -> None:
-        """Once a second, while there are connections: end those whose deadline has passed."""
-        self.tick += 1
-        self.idle_deadline = self.tick + self.limits.idle
-        self.date = formatdate(time.time(), usegmt=True)
-        tick = self.tick
-        for connection in [one for one in self._connections if one.deadline < tick]:
-            connection.expire()
-        self._timer = self.loop.call_later(1.0, self._second) if self._connections else None
-
-    @property
-    def connections(self) -> int:
-        return len(self._connections)
-
     # --- ending --------------------------------------------------------------------------------------------------
 
     async def close_site(self, name: str, grace: float = 2.0) -> None:
         """End all connections of one cluster (it is deleted, moved, or its CA changed)."""
-        await self._end({one for one in self._connections if one.site is not None and one.site.name == name}, grace)
+        await self.connections.end_site(name, grace)
 
     async def close(self) -> None:
         """Stop listening, let requests finish within the drain time, then drop what is left. Idempotent."""
@@ -226,24 +172,7 @@ class Server:
         for task in list(self._welcoming):
             task.cancel()
         await asyncio.gather(*self._welcoming, return_exceptions=True)
-        await self._end(self._connections, self._drain)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    async def _end(self, connections: set[Connection], grace: float) -> None:
-        for connection in list(connections):
-            connection.finish()
-        mine = set(connections)
-        try:
-            async with asyncio.timeout(grace):
-                while mine := mine & self._connections:
-                    self._departed.clear()
-                    await self._departed.wait()
-        except TimeoutError:
-            for connection in mine & self._connections:
-                connection.abort()
-        await asyncio.sleep(0)  # lets cancelled tasks close their streams
+        await self.connections.end(self._drain)
 
 
 @dataclass(frozen=True, slots=True)

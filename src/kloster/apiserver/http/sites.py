@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from kloster.apimachinery import errors
 from kloster.apiserver.http import tls
 from kloster.client.transport import Request, Response
 
@@ -82,6 +83,18 @@ class LazySite:
 
 
 PREFIX = "/clusters/"
+
+
+def by_path(directory: Directory, path: str) -> tuple[Site, str, str]:
+    """Site, path within the cluster, and the prefix taken off it. Raises StatusError 404 for an unknown cluster."""
+    parts = split_cluster_path(path)
+    if parts is None:
+        return directory.common, path, ""
+    namespace, name, rest = parts
+    site = directory.by_path(namespace, name)
+    if site is None:
+        raise errors.path_not_found()
+    return site, rest, f"{PREFIX}{namespace}/{name}"
 
 
 def split_cluster_path(path: str) -> tuple[str, str, str] | None:

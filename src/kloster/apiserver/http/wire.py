@@ -1,0 +1,112 @@
+"""The bytes of one connection: back-pressure both ways, writes that leave together, and a close that loses nothing.
+
+A `Wire` knows the transport and nothing of requests; what is made of the bytes is `protocol.Connection`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import cast
+
+from kloster.apiserver.http.connections import Connections
+from kloster.apiserver.http.sites import Site
+
+NEVER = 1 << 62
+_LINGER = 0.5
+
+
+class Wire(asyncio.Protocol):
+    """A connection's transport and its state. `site` is None on the common address: each path there says the cluster.
+
+    deadline  the tick after which it is too late for what the connection waits for
+    """
+
+    __slots__ = (
+        "_certificate",
+        "_closing",
+        "_cork",
+        "_drained",
+        "_paused_reading",
+        "_remote",
+        "_shared",
+        "_transport",
+        "deadline",
+        "site",
+    )
+
+    def __init__(self, shared: Connections, site: Site | None) -> None:
+        self.site = site
+        self.deadline = NEVER
+        self._shared = shared
+        self._transport: asyncio.Transport
+        self._cork: list[bytes] | None = None  # answers that are to leave in one write
+        self._drained: asyncio.Event | None = None  # made when the peer is slow for the first time
+        self._paused_reading = False
+        self._closing = False
+        self._certificate: bytes | None = None
+        self._remote = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self._remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if secured is not None and self.site is not None:
+            self._certificate = secured.getpeercert(binary_form=True)
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        if self._drained is None:
+            self._drained = asyncio.Event()
+        self._drained.clear()
+        self.deadline = self._shared.tick + self._shared.limits.stall
+
+    def resume_writing(self) -> None:
+        if self._drained is not None:
+            self._drained.set()
+
+    @property
+    def _stalled(self) -> bool:
+        """Whether the peer takes nothing at present."""
+        return self._drained is not None and not self._drained.is_set()
+
+    def _send(self, data: bytes) -> None:
+        if self._cork is not None:
+            self._cork.append(data)
+        else:
+            self._transport.write(data)
+
+    def _uncork(self) -> None:
+        cork, self._cork = self._cork, None
+        if cork:
+            self._transport.write(cork[0] if len(cork) == 1 else b"".join(cork))
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        if not self._paused_reading:
+            self._paused_reading = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused_reading:
+            self._paused_reading = False
+            self._transport.resume_reading()
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Nothing more is read or begun; what has been written still leaves."""
+        self._closing = True
+        self._transport.close()
+
+    def _linger(self) -> None:
+        """Close a little later: input is under way, and a close now would reset the answer away."""
+        self._closing = True
+        self._resume()
+        self.deadline = NEVER
+        self._shared.loop.call_later(_LINGER, self._transport.close)
