@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kloster.apimachinery import Object
-from kloster.apimachinery.schema.model import Leaf, ListType, MapType, StructType, Type
+from kloster.apimachinery.schema import leaves
+from kloster.apimachinery.schema.model import ListType, MapType, StructType, Type
 
 _EMPTY = "apply.empty"
 
@@ -33,19 +34,7 @@ def zero(type: Type) -> Object:
     return out
 
 
-_ZERO: dict[Leaf, Any] = {
-    Leaf.STRING: "",
-    Leaf.INT32: 0,
-    Leaf.INT64: 0,
-    Leaf.FLOAT: 0,
-    Leaf.BOOL: False,
-    Leaf.QUANTITY: "0",
-    Leaf.INT_OR_STRING: 0,
-    Leaf.DURATION: "0s",
-}
-
-
 def _zero_value(type: Type, pointer: bool) -> Any:
     if pointer or isinstance(type, ListType | MapType):
         return None
-    return zero(type) if isinstance(type, StructType) else _ZERO.get(type)
+    return zero(type) if isinstance(type, StructType) else leaves.ZERO.get(type)

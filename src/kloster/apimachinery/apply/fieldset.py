@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -87,22 +87,7 @@ def _union_below(ours: FieldSet, theirs: FieldSet) -> FieldSet:
 
 def difference(left: FieldSet, right: FieldSet) -> FieldSet:
     """The paths of `left` that are not in `right`, each path by itself. Gives back `left` if nothing falls away."""
-    if not right:
-        return left
-    out = left
-    for step, theirs in right.items():
-        ours = left.get(step)
-        if ours is None or step == SELF:
-            continue
-        rest = _difference_below(ours, theirs)
-        if rest is not ours:
-            if out is left:
-                out = dict(left)
-            if rest is None:
-                del out[step]
-            else:
-                out[step] = rest
-    return out
+    return _subtract(left, right, _difference_below)
 
 
 def _difference_below(ours: FieldSet, theirs: FieldSet) -> FieldSet | None:
@@ -120,20 +105,28 @@ def _difference_below(ours: FieldSet, theirs: FieldSet) -> FieldSet | None:
 
 def recursive_difference(left: FieldSet, right: FieldSet) -> FieldSet:
     """As `difference`, but a path of `right` removes everything below it from `left` as well."""
+    return _subtract(left, right, _recursive_difference_below)
+
+
+def _recursive_difference_below(ours: FieldSet, theirs: FieldSet) -> FieldSet | None:
+    if not theirs or SELF in theirs:
+        return None
+    if not ours:
+        return ours
+    rest = recursive_difference(ours, theirs)
+    if not rest:
+        return None
+    return _MEMBER if len(rest) == 1 and SELF in rest else rest
+
+
+def _subtract(left: FieldSet, right: FieldSet, below: Callable[[FieldSet, FieldSet], FieldSet | None]) -> FieldSet:
+    """`left` without what `below` takes from the subtrees that both have. Copies no more than what changes."""
     out = left
     for step, theirs in right.items():
         ours = left.get(step)
         if ours is None or step == SELF:
             continue
-        rest: FieldSet | None
-        if not theirs or SELF in theirs:
-            rest = None
-        elif not ours:
-            rest = ours
-        else:
-            rest = recursive_difference(ours, theirs) or None
-            if rest is not None and len(rest) == 1 and SELF in rest:
-                rest = _MEMBER
+        rest = below(ours, theirs)
         if rest is not ours:
             if out is left:
                 out = dict(left)

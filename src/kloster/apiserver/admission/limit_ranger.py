@@ -12,6 +12,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.quantity import Quantity
 from kloster.apiserver.admission.api import CREATE, Attempt, Plugin
 from kloster.kinds import quantity
+from kloster.kinds.podspec.aggregate import aggregate
 
 _RANGES = "/limitranges"
 _ANNOTATION = "kubernetes.io/limit-ranger"
@@ -139,41 +140,10 @@ def _milli(amount: Quantity | None) -> int:
 # --- pods ---------------------------------------------------------------------------------------------------------
 
 
-def _total(spec: Object, name: str) -> dict[str, Quantity]:
-    """What a pod asks for as a whole: its containers together, or its largest init step if that is more."""
-    total: dict[str, Quantity] = {}
-    sidecars: dict[str, Quantity] = {}
-    largest: dict[str, Quantity] = {}
-    for container in spec.get("containers") or ():
-        _add(total, _amounts(container, name))
-    for container in spec.get("initContainers") or ():
-        amounts = _amounts(container, name)
-        if container.get("restartPolicy") == "Always":
-            _add(total, amounts)
-            _add(sidecars, amounts)
-            step = dict(sidecars)
-        else:
-            step = dict(amounts)
-            _add(step, sidecars)
-        for resource, amount in step.items():
-            if resource not in largest or largest[resource] < amount:
-                largest[resource] = amount
-    for resource, amount in largest.items():
-        if resource not in total or total[resource] < amount:
-            total[resource] = amount
+def _total(spec: Object, name: str) -> Amounts:
+    """What a pod asks for as a whole: what it says of itself, else what its containers add up to."""
     overall = (spec.get("resources") or {}).get(name) or {}
-    total.update({resource: quantity.parse(text) for resource, text in overall.items()})
-    return total
-
-
-def _amounts(container: Object, name: str) -> dict[str, Quantity]:
-    given = (container.get("resources") or {}).get(name) or {}
-    return {resource: quantity.parse(text) for resource, text in given.items()}
-
-
-def _add(total: dict[str, Quantity], amounts: Mapping[str, Quantity]) -> None:
-    for resource, amount in amounts.items():
-        total[resource] = total[resource] + amount if resource in total else amount
+    return {**aggregate(spec, name), **{resource: quantity.parse(text) for resource, text in overall.items()}}
 
 
 PODS = Plugin(

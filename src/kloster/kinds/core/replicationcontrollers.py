@@ -13,6 +13,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
 from kloster.kinds import cells as table
 from kloster.kinds import checks, defaulting, lifecycle, podtemplate
+from kloster.kinds.apps import workloads
 from kloster.kinds.strategy import Strategy
 
 
@@ -52,20 +53,12 @@ def _validate(controller: Object) -> Iterable[FieldError]:
         yield forbidden_field(f"{at}.spec.activeDeadlineSeconds", text)
 
 
-_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
-
-
 def _validate_status(new: Object, _old: Object) -> Iterable[FieldError]:
     status = new.get("status") or {}
-    yield from checks.nonnegative_fields("status", status, *_COUNTS)
-    for field, limit, name in (
-        ("fullyLabeledReplicas", "replicas", "status.replicas"),
-        ("readyReplicas", "replicas", "status.replicas"),
-        ("availableReplicas", "replicas", "status.replicas"),
-        ("availableReplicas", "readyReplicas", "readyReplicas"),
-    ):
-        if (status.get(field) or 0) > (status.get(limit) or 0):
-            yield invalid_value(f"status.{field}", status[field], f"cannot be greater than {name}")
+    parts = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    yield from checks.nonnegative_fields("status", status, "replicas", *parts, "observedGeneration")
+    yield from workloads.validate_counts(status, "replicas", *parts)
+    yield from workloads.validate_available(status, "readyReplicas")
 
 
 def _cells(controller: Object, now: float) -> list[Any]:

@@ -173,10 +173,6 @@ def _url_problem(url: str) -> str:
     return ""
 
 
-def _validate_status(new: Object, _old: Object) -> list[FieldError]:
-    return levels.validate_conditions(new)
-
-
 def _cells(schema: Object, now: float) -> list[Any]:
     spec = schema.get("spec") or {}
     method = spec.get("distinguisherMethod")
@@ -206,7 +202,7 @@ STRATEGY = Strategy(
     prepare_update=lifecycle.keep_status,
     prepare_status=levels.keep_everything_else,
     validate=_validate,
-    validate_status=_validate_status,
+    validate_status=levels.validate_status,
     generation=True,
     status=True,
     cells=_cells,

@@ -107,6 +107,10 @@ def validate_conditions(obj: Object) -> list[FieldError]:
     return found
 
 
+def validate_status(new: Object, _old: Object) -> list[FieldError]:
+    return validate_conditions(new)
+
+
 def keep_everything_else(new: Object, old: Object) -> None:
     """An update of /status takes spec and all metadata but managedFields and resourceVersion from the stored object."""
     lifecycle.keep_spec(new, old)

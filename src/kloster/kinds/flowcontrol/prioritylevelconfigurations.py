@@ -132,10 +132,6 @@ def _hand_problem(queues: int, hand: int) -> str:
     return ""
 
 
-def _validate_status(new: Object, _old: Object) -> list[FieldError]:
-    return levels.validate_conditions(new)
-
-
 def _cells(level: Object, now: float) -> list[Any]:
     spec = level.get("spec") or {}
     limited = spec.get("limited")
@@ -154,7 +150,7 @@ STRATEGY = Strategy(
     prepare_update=lifecycle.keep_status,
     prepare_status=levels.keep_everything_else,
     validate=_validate,
-    validate_status=_validate_status,
+    validate_status=levels.validate_status,
     generation=True,
     status=True,
     cells=_cells,

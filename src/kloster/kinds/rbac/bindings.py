@@ -5,24 +5,26 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import checks, defaulting, metadata, names
+from kloster.kinds.strategy import Strategy
 
 GROUP = "rbac.authorization.k8s.io"
 
 
-def default(binding: Object) -> None:
+def _default(binding: Object) -> None:
     defaulting.empty(defaulting.struct(binding, "roleRef"), apiGroup=GROUP)
     for subject in binding.get("subjects") or ():
         if subject.get("kind") in ("User", "Group"):
             defaulting.empty(subject, apiGroup=GROUP)
 
 
-def validate(binding: Object, roles: tuple[str, ...], namespaced: bool) -> list[FieldError]:
+def _validate(binding: Object, roles: tuple[str, ...], namespaced: bool) -> list[FieldError]:
     """`roles` are the kinds that may be referred to."""
     ref = binding.get("roleRef") or {}
     found = checks.supported("roleRef.apiGroup", checks.text(ref.get("apiGroup")), [GROUP])
@@ -53,7 +55,7 @@ def _subject(subject: Object, namespaced: bool, path: str) -> list[FieldError]:
     return found
 
 
-def validate_update(new: Object, old: Object) -> list[FieldError]:
+def _validate_update(new: Object, old: Object) -> list[FieldError]:
     if metadata.same(new.get("roleRef"), old.get("roleRef")):
         return []
     ref = new.get("roleRef") or {}
@@ -61,7 +63,7 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return [errors.invalid_value("roleRef", shown, "cannot change roleRef")]
 
 
-def cells(binding: Object, now: float) -> list[Any]:
+def _cells(binding: Object, now: float) -> list[Any]:
     ref = binding.get("roleRef") or {}
     role = f"{checks.text(ref.get('kind'))}/{checks.text(ref.get('name'))}"
     subjects: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
@@ -77,3 +79,16 @@ def cells(binding: Object, now: float) -> list[Any]:
         table.age(binding, now),
         *(", ".join(each) for each in subjects.values()),
     ]
+
+
+def strategy(roles: tuple[str, ...], *, namespaced: bool) -> Strategy:
+    """The strategy of bindings that may refer to `roles`. An update is checked as a whole again, as upstream's."""
+    validate = partial(_validate, roles=roles, namespaced=namespaced)
+    return Strategy(
+        default=_default,
+        validate=validate,
+        validate_update=lambda new, old: [*validate(new), *_validate_update(new, old)],
+        name="path",
+        create_on_update=True,
+        cells=_cells,
+    )
