@@ -89,7 +89,8 @@ def load(body: bytes) -> tuple[Any, list[str]]:
         root = loader.get_single_node()
         if root is None:
             return None, []
-        _check_aliases(root)
+        if b"*" in body:
+            _check_aliases(root)
         return loader.construct_document(root), loader.found
     except (ValueError, OverflowError, RecursionError) as error:
         # A number of a hundred thousand digits, or a thousand levels.
