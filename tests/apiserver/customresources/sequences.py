@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,14 @@ def placed(base: Any, path: list[str], value: Any) -> Any:
     return {**base, path[0]: placed(base.get(path[0], {}), path[1:], value)}
 
 
+@lru_cache
+def _document(name: str) -> Any:
+    return yaml.safe_load((HERE / "sequences" / f"{name}.yaml").read_text())
+
+
 def load(name: str) -> list[tuple[str, Step]]:
     """(what a step is about, the step)."""
-    document = yaml.safe_load((HERE / "sequences" / f"{name}.yaml").read_text())
+    document = _document(name)
     return [each for entry in document["steps"] for each in _steps(entry, document.get("bases") or {})]
 
 
@@ -79,7 +85,7 @@ def normal(session: Session, step: Step, answer: Answer, owners: bool = True) ->
 
 
 def has_owners(name: str) -> bool:
-    return bool(yaml.safe_load((HERE / "sequences" / f"{name}.yaml").read_text()).get("owners", True))
+    return bool(_document(name).get("owners", True))
 
 
 def _disowned(value: Any) -> Any:
