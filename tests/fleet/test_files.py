@@ -129,17 +129,23 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_ports_are_remembered_and_given_once(tmp_path: Path) -> None:
     ports = Ports.load(tmp_path / "ports.json")
-    assert ports.candidates()[0] == ports.first
-    ports.assign("a", ports.first)
-    ports.assign("b", ports.first + 1)
+    begin = ports.candidates()[0]
+    ports.assign("a", begin)
+    ports.assign("b", begin + 1)
     ports.release("a")
     ports.release("never")
     again = Ports.load(tmp_path / "ports.json")
-    assert (again.get("a"), again.get("b")) == (None, ports.first + 1)
+    assert (again.get("a"), again.get("b")) == (None, begin + 1)
     again.release("b")
     third = Ports.load(tmp_path / "ports.json")
-    assert third.candidates()[0] == ports.first + 2, "a freed port rests as long as there are others"
-    assert third.candidates()[-1] == ports.first + 1
+    assert third.candidates()[0] == begin + 2, "a freed port rests as long as there are others"
+    assert third.candidates()[-1] == begin + 1
+
+
+def test_fleets_begin_at_different_ports(tmp_path: Path) -> None:
+    begins = {Ports.load(tmp_path / str(number) / "ports.json").candidates()[0] for number in range(20)}
+    assert len(begins) > 10
+    assert all(20000 <= port <= 32000 for port in begins)
 
 
 def test_freed_ports_come_again_when_the_end_is_reached(tmp_path: Path) -> None:

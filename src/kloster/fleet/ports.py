@@ -1,12 +1,14 @@
 """Which cluster has which port, remembered, so that yesterday's kubeconfig works after a restart.
 
-Ports come from below Linux's ephemeral range (32768 and up), where no outgoing connection can take them. A port that
-somebody else uses when a cluster is created is passed over; one that is taken when a known cluster starts is an
-error, because its users have it in their files.
+Ports come from below Linux's ephemeral range (32768 and up), where no outgoing connection can take them. Where a
+fleet begins in the range follows from where its table is kept, so that two fleets of one machine do not take each
+other's ports while one of them is down. A port that somebody else uses when a cluster is created is passed over; one
+that is taken when a known cluster starts is an error, because its users have it in their files.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,11 @@ LAST = 32000
 
 class NoPort(Exception):
     """All ports of the range are given away."""
+
+
+def beginning(path: Path) -> int:
+    """The first port of the fleet whose table is at `path`: one of a hundred places in the range."""
+    return FIRST + (LAST - FIRST) // 100 * (zlib.crc32(str(path).encode()) % 100)
 
 
 @dataclass(slots=True)
@@ -35,7 +42,7 @@ class Ports:
         """Raises DataDirError if the file is damaged."""
         data = read_json(path)
         if data is None:
-            return cls(path)
+            return cls(path, _newest=beginning(path) - 1)
         try:
             table = {str(owner): int(port) for owner, port in data["ports"].items()}
             return cls(path, _table=table, _newest=int(data["newest"]))
