@@ -18,54 +18,56 @@ FINALIZER = "kloster.dev/virtualcluster"
 KUBECONFIG_SECRET_PREFIX = "kubeconfig-"
 
 
+_TEXT: Object = {"type": "string"}
+_CONDITION: Object = {
+    "type": "object",
+    "required": ["type", "status", "lastTransitionTime", "reason", "message"],
+    "properties": {
+        "type": _TEXT,
+        "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+        "observedGeneration": {"type": "integer", "format": "int64"},
+        "lastTransitionTime": {"type": "string", "format": "date-time"},
+        "reason": _TEXT,
+        "message": _TEXT,
+    },
+}
+_STATUS: Object = {
+    "type": "object",
+    "properties": {
+        "phase": _TEXT,
+        "version": _TEXT,
+        "endpoint": _TEXT,
+        "port": {"type": "integer"},
+        "commonEndpoint": _TEXT,
+        "serverName": _TEXT,
+        "context": _TEXT,
+        "hostNamespace": _TEXT,
+        "observedGeneration": {"type": "integer", "format": "int64"},
+        "conditions": {
+            "type": "array",
+            "items": _CONDITION,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    },
+}
+_SCHEMA: Object = {
+    "type": "object",
+    "properties": {
+        "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        "status": _STATUS,
+    },
+}
+_COLUMNS = [
+    {"name": "Version", "type": "string", "jsonPath": ".status.version"},
+    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+    {"name": "Endpoint", "type": "string", "jsonPath": ".status.endpoint"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+]
+
+
 def definition() -> Object:
     """The CRD. spec is open: it is checked key by key by `kloster.fleet.spec`, which can say what is wrong."""
-    text = {"type": "string"}
-    condition = {
-        "type": "object",
-        "required": ["type", "status", "lastTransitionTime", "reason", "message"],
-        "properties": {
-            "type": text,
-            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-            "observedGeneration": {"type": "integer", "format": "int64"},
-            "lastTransitionTime": {"type": "string", "format": "date-time"},
-            "reason": text,
-            "message": text,
-        },
-    }
-    status: Object = {
-        "type": "object",
-        "properties": {
-            "phase": text,
-            "version": text,
-            "endpoint": text,
-            "port": {"type": "integer"},
-            "commonEndpoint": text,
-            "serverName": text,
-            "context": text,
-            "hostNamespace": text,
-            "observedGeneration": {"type": "integer", "format": "int64"},
-            "conditions": {
-                "type": "array",
-                "items": condition,
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-            },
-        },
-    }
-    schema: Object = {
-        "type": "object",
-        "properties": {
-            "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-            "status": status,
-        },
-    }
-    columns = [
-        {"name": "Version", "type": "string", "jsonPath": ".status.version"},
-        {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
-        {"name": "Endpoint", "type": "string", "jsonPath": ".status.endpoint"},
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-    ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -86,9 +88,9 @@ def definition() -> Object:
                     "name": "v1alpha1",
                     "served": True,
                     "storage": True,
-                    "schema": {"openAPIV3Schema": schema},
+                    "schema": {"openAPIV3Schema": _SCHEMA},
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": columns,
+                    "additionalPrinterColumns": _COLUMNS,
                 }
             ],
         },

@@ -1,8 +1,9 @@
 """What a schema demands of a value: its type and members, and which of the alternatives it has to fit.
 
-The findings and their texts (`findings`) are those of upstream's validator (k8s.io/kube-openapi/pkg/validation/validate),
-down to its choice among failed alternatives: of several it shows the complaints of the one in which most checks held.
-Hence every validation counts, beside what it finds, how many of its checks were good.
+The findings and their texts (`findings`) are those of upstream's validator
+(k8s.io/kube-openapi/pkg/validation/validate), down to its choice among failed alternatives: of several it shows the
+complaints of the one in which most checks held. Hence every validation counts, beside what it finds, how many of its
+checks were good.
 
 An update is *ratcheted*: what has not changed is not complained about, so that a stricter schema does not lock objects
 that were made before. `old` is what a value was before the update, `NEW` where there is nothing to compare it with.
