@@ -28,8 +28,9 @@ def kubectl() -> Path:
     """The kubectl whose outputs the golden files hold: exactly the version that go/kubectl/go.mod pins."""
     version = _required("kubectl", "k8s.io/kubernetes")
     major, minor, _ = version.removeprefix("v").split(".")
-    name = "k8s.io/component-base/version"
-    flags = f"-X {name}.gitVersion={version} -X {name}.gitMajor={major} -X {name}.gitMinor={minor}"
+    stamped = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    flags = " ".join(f"-X {package}.{key}={value}" for package in packages for key, value in stamped.items())
     return _built("kubectl", version, "k8s.io/kubernetes/cmd/kubectl", flags)
 
 
@@ -55,7 +56,7 @@ def _built(module: str, version: str, package: str, flags: str = "") -> Path:
     directory = SOURCES / module
     binary = CACHE / version / module
     stamp = binary.with_suffix(".sum")
-    sources = _digest(directory)
+    sources = _digest(directory, flags)
     if binary.exists() and stamp.exists() and stamp.read_text() == sources:
         return binary
     go = shutil.which("go")
@@ -77,6 +78,8 @@ def _built(module: str, version: str, package: str, flags: str = "") -> Path:
     return binary
 
 
-def _digest(directory: Path) -> str:
+def _digest(directory: Path, flags: str) -> str:
     files = sorted(path for path in directory.iterdir() if path.suffix in {".go", ".mod", ".sum"})
-    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+    return hashlib.sha256(
+        flags.encode() + b"".join(path.name.encode() + path.read_bytes() for path in files)
+    ).hexdigest()

@@ -44,8 +44,14 @@ def clusters(fleet: Fleet) -> dict[str, Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster(clusters: dict[str, Cluster]) -> Cluster:
-    """The virtual cluster of the minor that the golden files were recorded with."""
+    """The virtual cluster that most tests share, each in a namespace of its own."""
     return clusters["1.34"]
+
+
+@pytest.fixture(scope="session")
+def corpus_cluster(fleet: Fleet) -> Cluster:
+    """A virtual cluster for the corpus alone: it lists what a whole cluster has."""
+    return fleet.create("corpus", "1.34")
 
 
 @pytest.fixture(scope="session")

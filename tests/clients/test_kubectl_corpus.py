@@ -16,11 +16,11 @@ MINOR = "1.34"
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("scenario", scenarios.corpus(), ids=lambda one: one.name)
 def test_the_output_is_that_of_a_real_server(
-    scenario: Scenario, kubectl_binary: Path, cluster: Cluster, tmp_path: Path
+    scenario: Scenario, kubectl_binary: Path, corpus_cluster: Cluster, tmp_path: Path
 ) -> None:
     golden = scenarios.read_golden(MINOR, scenario)
     assert [one.run for one in golden] == [step.run for step in scenario.steps], "record the golden file again"
-    played = scenarios.play(scenario, kubectl_binary, cluster.kubeconfig, tmp_path)
+    played = scenarios.play(scenario, kubectl_binary, corpus_cluster.kubeconfig, tmp_path)
     different = []
     for wanted, (step, found) in zip(golden, played, strict=True):
         same = wanted.comparable(step.compare) == found.comparable(step.compare)
