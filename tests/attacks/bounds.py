@@ -14,7 +14,7 @@ ROOM = 1 << 30
 
 
 class TooLong(AssertionError):
-    """The attack has kept everybody else waiting."""
+    """The attack keeps everybody else waiting."""
 
 
 def _late(*_: Any) -> None:
@@ -28,14 +28,14 @@ def address_space() -> int:
 
 @contextmanager
 def bounded(seconds: float = 2.0) -> Iterator[None]:
-    """Fails what takes longer, or a gigabyte more memory. Generous: the machine may be busy."""
-    before = signal.signal(signal.SIGALRM, _late)
+    """Fails what takes more of the processor, or a gigabyte more memory. Generous: the machine may be busy."""
+    before = signal.signal(signal.SIGPROF, _late)
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (address_space() + ROOM, limits[1]))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, limits)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)

@@ -67,6 +67,8 @@ DOCUMENTS = {
     "flow sequences": DEEP + b"[" * 600 + b"]" * 600,
     "block sequences": DEEP + b"\n  " + b"- " * 100_000,
     "a decimal number of a million digits": b"x: 1" + b"2" * 1_000_000,
+    "a million values": b"x: [" + b"1," * 1_000_000 + b"]",
+    "a million keys": b"x: {" + b"a: b," * 500_000 + b"}",
     "a hexadecimal number of a million digits": b"x: 0x" + b"2" * 1_000_000,
 }
 
@@ -177,6 +179,38 @@ class TestDefinitions:
             with bounded():
                 answer = await api.send("POST", THINGS, thing("a" * 100_000 + "!"))
             assert answer.status == 422
+
+        asyncio.run(go())
+
+
+BODIES = {
+    "keys": b'{"data":{' + b",".join(b'"%d":""' % number for number in range(250_000)) + b"}}",
+    "lists": b'{"x":[' + b"[]," * 900_000 + b"[]]}",
+    "numbers": b'{"x":[' + b"1," * 1_500_000 + b"1]}",
+}
+
+
+class TestValues:
+    @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+    @pytest.mark.parametrize("media", ["", "json-patch", "merge-patch", "strategic-merge-patch"])
+    def test_are_counted(self, body: bytes, media: str) -> None:
+        async def go() -> None:
+            _, api = await cluster()
+            await api.ok("POST", MAPS, {"metadata": {"name": "a"}})
+            with bounded(1.0):
+                if media:
+                    headers = {"content-type": f"application/{media}+json"}
+                    answer = await api.send("PATCH", MAPS + "/a", body, headers)
+                else:
+                    answer = await api.send("POST", MAPS, body)
+            assert answer.status == 413, answer.body
+
+        asyncio.run(go())
+
+    def test_a_text_may_have_any_number_of_commas(self) -> None:
+        async def go() -> None:
+            _, api = await cluster()
+            await api.ok("POST", MAPS, {"metadata": {"name": "a"}, "data": {"csv": "1," * 500_000}})
 
         asyncio.run(go())
 

@@ -14,11 +14,23 @@ from typing import Any
 import orjson
 import yaml
 
+MOST_NODES = 50_000
+
 
 class _Loader(yaml.CSafeLoader):
-    """Makes JSON values. `found` collects findings about repeated keys."""
+    """Makes JSON values. `found` collects findings about repeated keys, `made` counts nodes.
+
+    A node takes twenty microseconds, and everybody waits meanwhile: their number is bounded.
+    """
 
     found: list[str]
+    made = 0
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
+        self.made += 1
+        if self.made > MOST_NODES:
+            raise yaml.YAMLError(f"a document may have at most {MOST_NODES} values")
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
 _TRUE = "y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON"

@@ -117,6 +117,7 @@ def read(call: Call, media: str) -> Patch:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise errors.bad_request(f"{prefix}{bodies.json_problem(body)}") from None
+    bodies.check_size(value, body)
     if media != JSON_PATCH and not isinstance(value, dict):
         shape = negotiation.shape_of(value)
         text = f"json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
