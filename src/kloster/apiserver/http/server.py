@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,6 +23,9 @@ from kloster.apiserver.http.protocol import Connection
 from kloster.apiserver.http.sites import Directory, Site
 
 log = structlog.get_logger(__name__)
+
+PORT_SHARE = 4
+"""One port may have this part of all handshakes under way."""
 
 
 class Server:
@@ -33,6 +38,7 @@ class Server:
         self.connections: Connections
         self._drain = drain
         self._welcoming: set[asyncio.Task[None]] = set()
+        self._at_port: Counter[int] = Counter()  # of those in `_welcoming`
         self._listeners: list[listeners.Listener] = []
 
     async def __aenter__(self) -> Server:
@@ -89,13 +95,25 @@ class Server:
     # --- from an accepted socket to a connection -----------------------------------------------------------------
 
     def _welcome(self, accepted: socket.socket, choice: Coroutine[Any, Any, _Choice | None]) -> None:
-        if len(self._welcoming) >= self.limits.handshakes:
+        """Begin a connection. One port may take a quarter of the room: who lets handshakes hang at one cluster's port
+        must not keep others from theirs."""
+        place = _port(accepted)
+        if len(self._welcoming) >= self.limits.handshakes or self._at_port[place] >= max(
+            1, self.limits.handshakes // PORT_SHARE
+        ):
             choice.close()
             accepted.close()
             return
         task = self.loop.create_task(self._establish(accepted, choice))
         self._welcoming.add(task)
-        task.add_done_callback(self._welcoming.discard)
+        self._at_port[place] += 1
+        task.add_done_callback(partial(self._welcomed, place))
+
+    def _welcomed(self, place: int, task: asyncio.Task[None]) -> None:
+        self._welcoming.discard(task)
+        self._at_port[place] -= 1
+        if not self._at_port[place]:
+            del self._at_port[place]
 
     async def _establish(self, accepted: socket.socket, choice: Coroutine[Any, Any, _Choice | None]) -> None:
         """Choose the cluster, then shake hands. Failures here are the client's: they end with the connection."""
@@ -181,6 +199,15 @@ class _Choice:
 
     site: Site | None
     context: ssl.SSLContext | None
+
+
+def _port(accepted: socket.socket) -> int:
+    """The local port of a connection; 0 where there is none."""
+    try:
+        name = accepted.getsockname()
+    except OSError:
+        return 0
+    return int(name[1]) if isinstance(name, tuple) else 0
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
