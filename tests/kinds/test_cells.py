@@ -37,14 +37,6 @@ def test_duration(seconds: float, text: str) -> None:
     assert cells.duration(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-5, "<invalid>"), (-1, "0s"), (59, "59s"), (61, "1m"), (HOUR, "1h"), (DAY, "1d"), (365 * DAY, "1y")],
-)
-def test_short_duration(seconds: float, text: str) -> None:
-    assert cells.short_duration(seconds) == text
-
-
 def test_since_and_until() -> None:
     assert cells.since(None, 0) == "<unknown>"
     assert cells.since("0001-01-01T00:00:00Z", 0) == "<unknown>"

@@ -212,11 +212,6 @@ def forbidden(group: str, plural: str, name: str, reason: str) -> StatusError:
     return StatusError(403, "Forbidden", text, details=_details(group, plural, name))
 
 
-def method_not_supported(group: str, plural: str, action: str) -> StatusError:
-    text = f"{action} is not supported on resources of kind {json.dumps(qualified(group, plural))}"
-    return StatusError(405, "MethodNotAllowed", text, details=_details(group, plural))
-
-
 def method_not_allowed() -> StatusError:
     text = "the server does not allow this method on the requested resource"
     return StatusError(405, "MethodNotAllowed", text, details={})

@@ -134,11 +134,6 @@ def parse(text: str) -> Quantity:
     return _rounded(sign == "-", whole, fraction, exponent, format)
 
 
-def from_number(number: int | float) -> Quantity:
-    """A JSON number as quantity."""
-    return parse(repr(number))
-
-
 def milli(value: int) -> Quantity:
     """`value` thousandths, as CPU is written."""
     return Quantity(value, -3, Format.DECIMAL)

@@ -35,14 +35,9 @@ class Unreadable(ValueError):
 
 
 class Codec(Protocol):
-    """A serialization other than JSON, of objects whose type is known.
-
-    media_type   what it is called in Accept and Content-Type
-    stream_type  the same for a watch
-    """
+    """A serialization other than JSON, of objects whose type is known. `media_type` is its name in Accept."""
 
     media_type: str
-    stream_type: str
 
     def encode(self, value: Object, schema: StructType) -> bytes:
         """One complete object (with kind and apiVersion)."""
@@ -73,9 +68,6 @@ class Codec(Protocol):
     def decode(self, data: bytes, schema: StructType) -> Object:
         """The object in `data`, complete. Raises Unreadable."""
         ...
-
-
-Codecs = Mapping[str, Codec]
 
 
 @dataclass(frozen=True, slots=True)

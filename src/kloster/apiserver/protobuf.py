@@ -19,7 +19,6 @@ class ProtobufCodec:
     """Has no state: one serves all clusters."""
 
     media_type = PROTOBUF
-    stream_type = f"{PROTOBUF};stream=watch"
 
     def encode(self, value: Object, schema: StructType) -> bytes:
         return self.complete(value.get("apiVersion", ""), value.get("kind", ""), self.part(value, schema))

@@ -186,16 +186,6 @@ class Resources:
                 return served
         return None
 
-    def of_group(self, group: str) -> Iterator[Served]:
-        for key in self.built_in.catalog.kinds:
-            if key[0] == group:
-                served = self.built_in.lookup(*key)
-                if served is not None:
-                    yield served
-        for served in self._custom.values():
-            if served.group == group:
-                yield served
-
     def __iter__(self) -> Iterator[Served]:
         yield from self.built_in
         yield from self._custom.values()

@@ -30,10 +30,6 @@ def dim(text: str) -> str:
     return f"\033[2m{text}\033[0m" if _colours() else text
 
 
-def bold(text: str) -> str:
-    return f"\033[1m{text}\033[0m" if _colours() else text
-
-
 def took(seconds: float) -> str:
     """A duration as people read it: ``41 ms``, ``0.9 s``, ``2 min 3 s``."""
     if seconds < 0.5:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -130,12 +130,6 @@ class Informer:
             if failures:
                 await self._clock.sleep(_RETRY.delay(failures, self._rng))
 
-    def withdraw(self) -> None:
-        """Take what this informer knew out of the cache without telling subscribers that it was deleted."""
-        for name in self._names:
-            self._cache.forget(name)
-        self._names.clear()
-
     async def _list(self) -> None:
         listed = await self._client.list_all(
             self._cache.resource, self._namespace, label_selector=self._labels, field_selector=self._fields
@@ -215,16 +209,6 @@ class InformerSource:
         self._informers[key] = (informer, task)
         return informer
 
-    def unfollow(
-        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
-    ) -> None:
-        """Stop following a scope and forget its objects, silently: they were not deleted."""
-        found = self._informers.pop((resource, namespace, label_selector, field_selector), None)
-        if found is not None:
-            informer, task = found
-            task.cancel()
-            informer.withdraw()
-
     async def wait_synced(self, timeout: float = 60.0) -> None:
         """Wait until everything followed has been listed once. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
@@ -260,9 +244,6 @@ class InformerSource:
                 handlers.remove(handler)
 
         return cancel
-
-    def followed(self) -> Iterable[Resource]:
-        return self._caches.keys()
 
     def _cache(self, resource: Resource) -> ObjectCache:
         try:

@@ -50,20 +50,6 @@ def _two(big: int, big_unit: str, small: int, small_unit: str) -> str:
     return f"{big}{big_unit}{small}{small_unit}" if small else f"{big}{big_unit}"
 
 
-def short_duration(seconds: float) -> str:
-    """A span with one figure (duration.ShortHumanDuration)."""
-    whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
-    if whole < 0:
-        return "0s"
-    for limit, divisor, unit in ((60, 1, "s"), (_HOUR, _MINUTE, "m"), (24 * _HOUR, _HOUR, "h")):
-        if whole < limit:
-            return f"{whole // divisor}{unit}"
-    days = whole // (24 * _HOUR)
-    return f"{days}d" if days < 365 else f"{days // 365}y"
-
-
 def since(time: str | None, now: float) -> str:
     """How long ago a time was, ``<unknown>`` without one."""
     at = times.parse(time)

@@ -35,9 +35,3 @@ _ZERO = calendar.timegm((1, 1, 1, 0, 0, 0))
 def render(seconds: float) -> str:
     """metav1.Time: UTC, whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def render_micro(seconds: float) -> str:
-    """metav1.MicroTime: UTC, six decimals."""
-    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micros:06d}Z"

@@ -17,7 +17,7 @@ from kloster.apiserver.resources import Served
 from kloster.client.transport import User
 from kloster.stores.api import Key, Operation, View
 
-CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
 
 
 @dataclass(slots=True, kw_only=True)

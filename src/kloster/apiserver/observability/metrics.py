@@ -18,8 +18,6 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 DURATIONS = (
     *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5),
     *(2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
@@ -272,7 +270,7 @@ class _Source(Collector):
 
 
 def render(families: Callable[[], Iterable[Metric]]) -> bytes:
-    """Prometheus' text format (`CONTENT_TYPE`)."""
+    """Prometheus' text format, version 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Source(families))
     return generate_latest(registry)

@@ -18,7 +18,6 @@ from kloster.kinds import defaulting, metadata, names
 from kloster.kinds.core.configmaps import LIMIT, decoded_length, validate_immutable
 from kloster.kinds.strategy import Strategy
 
-SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
 SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
 
 

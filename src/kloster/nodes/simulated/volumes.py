@@ -178,10 +178,6 @@ def _key(item: Object) -> Key:
     return Key(item["metadata"]["namespace"], item["metadata"]["name"])
 
 
-def _unclaimed(change: Change) -> bool:
-    return change.new is not None and not change.new["spec"].get("claimRef")
-
-
 def _available(change: Change) -> bool:
     return change.new is not None and (change.new.get("status") or {}).get("phase") == "Available"
 
