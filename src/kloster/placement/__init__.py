@@ -1,1 +1,5 @@
-"""Whether and how well a pod fits a node: pure arithmetic, shared by the scheduler and the autoscaler."""
+"""Whether and how well a pod fits a node: pure arithmetic that several share.
+
+Belongs here: one rule a module, over objects. Does not: the order of the rules, and what follows from them
+(`scheduler`).
+"""
