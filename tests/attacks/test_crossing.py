@@ -95,6 +95,24 @@ class TestPods:
         assert len(await dev.events("SyncRefused")) == 3
 
 
+NUMBERS = ("nan", "inf", "-1e300", "1e400", "1.5", "x", "9" * 400)
+
+
+class TestAnnotations:
+    @staticmethod
+    @pytest.mark.parametrize("number", NUMBERS)
+    @pytest.mark.parametrize("name", ["run-seconds", "exit-code"])
+    @syncing
+    async def test_numbers_keep_nobody_busy(world: World, dev: Virtual, name: str, number: str) -> None:
+        """They steer the host's simulated nodes."""
+        await dev.pod("p", metadata={"annotations": {f"simulated.kloster.dev/{name}": number}}, restartPolicy="Never")
+        await dev.pod("q")
+        async with asyncio.timeout(30):
+            await world.settle(10)
+        assert (await dev.get(PODS, "q"))["status"]["phase"] == "Running"
+        assert (await dev.get(PODS, "p"))["status"]["phase"] != "Pending"
+
+
 ADDRESSES = {
     "loopback": ("IPv4", "127.0.0.1"),
     "metadata": ("IPv4", "169.254.169.254"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, apply, errors
@@ -95,6 +96,10 @@ def decide_create(
     return [] if options.dry_run else [storage.put(served, item), *attempt.also]
 
 
+MOST_FINDINGS = 1000
+"""Findings that an answer tells: a body can have a hundred thousand mistakes."""
+
+
 def _create_findings(served: Served, item: Object) -> Iterable[FieldError]:
     strategy = served.strategy
     yield from metadata.validate_create(
@@ -104,7 +109,7 @@ def _create_findings(served: Served, item: Object) -> Iterable[FieldError]:
 
 
 def _refuse(served: Served, name: str, findings: Iterable[FieldError]) -> None:
-    found = list(findings)
+    found = list(islice(findings, MOST_FINDINGS))
     if found:
         raise errors.invalid(served.group, served.kind.kind, name, found)
 

@@ -35,6 +35,8 @@ from kloster.nodes.ports import (
 RUN_SECONDS = "simulated.kloster.dev/run-seconds"
 ENDED = ("Succeeded", "Failed")
 EXIT_CODE = "simulated.kloster.dev/exit-code"
+MOST_SECONDS = 10 * 365 * 86400.0
+MOST_CODE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ class SimulatedExecutor:
         record.containers[name] = _Container(
             started,
             self._end(pod, name, started),
-            int(_annotation(pod, EXIT_CODE) or 0),
+            int(_number(pod, EXIT_CODE, MOST_CODE) or 0),
             attempt,
             f"simulated://{digest}",
             f"simulated://{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}",
@@ -212,9 +214,9 @@ class SimulatedExecutor:
         for init in pod["spec"].get("initContainers", ()):
             if init["name"] == name:
                 return None if init.get("restartPolicy") == "Always" else started + self._timings.init
-        asked = _annotation(pod, RUN_SECONDS)
+        asked = _number(pod, RUN_SECONDS, MOST_SECONDS)
         if asked is not None:
-            return started + float(asked)
+            return started + asked
         return None if pod["spec"].get("restartPolicy", "Always") == "Always" else started + self._timings.run
 
     def _stop(self, pod: Object, record: _Pod, seconds: float, now: float) -> None:
@@ -283,15 +285,14 @@ class _Soonest:
         return True
 
 
-def _annotation(pod: Object, name: str) -> str | None:
-    value = pod["metadata"].get("annotations", {}).get(name)
-    if value is None:
-        return None
+def _number(pod: Object, name: str, most: float) -> float | None:
+    """A number from 0 to `most`, None for anything else: annotations come from tenants, and a moment that is no number
+    would never come."""
     try:
-        float(value)
-    except ValueError:
+        value = float(pod["metadata"].get("annotations", {})[name])
+    except (KeyError, ValueError):
         return None
-    return str(value)
+    return value if 0 <= value <= most else None
 
 
 def _spec(pod: Object, name: str) -> Object:
