@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -13,12 +14,23 @@ from kloster.apimachinery.errors import StatusError
 from kloster.client.client import Client
 from kloster.client.http import HttpTransport
 from kloster.client.kubeconfig import Connection
-from kloster.client.resources import ENDPOINT_SLICES, PODS, SERVICES
+from kloster.client.resources import (
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    EVENTS,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    SECRETS,
+    SERVICES,
+)
 from kloster.client.transport import Request, Response
 from kloster.syncer.connector import HostConnector
 from kloster.syncer.hub import HostHub
 from kloster.syncer.podspec import isolation
 from kloster.syncer.translator import Refused
+
+SHOWN = (PODS, SERVICES, EVENTS, NODES, SECRETS, CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, ENDPOINT_SLICES)
 
 
 def container(**fields: Any) -> Object:
@@ -208,3 +220,29 @@ class TestStreams:
 
         asyncio.run(go())
         assert seen == [b"GET /api/v1/pods/p/proxy/../../../secrets/a%252fb HTTP/1.1\r\n"]
+
+
+class TestBackUp:
+    @staticmethod
+    @syncing
+    async def test_nothing_of_the_host_is_told(world: World, dev: Virtual) -> None:
+        """Of all that a tenant can read; that a node has an address is told, as upstream tells it."""
+        other = await world.virtual("neighbour")
+        await other.pod("p")
+        claim = {"name": "c", "persistentVolumeClaim": {"claimName": "none"}}
+        await dev.pod("waits", volumes=[{"name": "s", "secret": {"secretName": "missing"}}, claim])
+        await dev.pod("runs", nodeName="node-1", tolerations=[{"operator": "Exists"}])
+        spec = {"ports": [{"port": 80}], "externalIPs": ["172.18.0.1"], "loadBalancerIP": "1.2.3.4"}
+        await dev.create(SERVICES, "s", spec={**spec, "type": "LoadBalancer", "selector": {"a": "b"}})
+        await world.settle(10)
+        told = json.dumps([await dev.all(resource) for resource in SHOWN])
+        for word in ("vc-dev", "-x-", "id-of-dev", "neighbour", "tenant.kloster.dev"):
+            assert word not in told, told[max(0, told.find(word) - 200) :][:400]
+        service = await dev.host(SERVICES, "s")
+        assert service is not None
+        assert not {"externalIPs", "loadBalancerIP"} & service["spec"].keys()
+        host = await dev.host(PODS, "runs")
+        assert host is not None
+        required = "requiredDuringSchedulingIgnoredDuringExecution"
+        assert host["spec"]["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+        assert host["spec"]["automountServiceAccountToken"] is False

@@ -207,6 +207,17 @@ class TestValues:
 
         asyncio.run(go())
 
+    def test_mistakes_are_counted(self) -> None:
+        async def go() -> None:
+            _, api = await cluster()
+            with bounded(3.0):
+                body = {"metadata": {"name": "a"}, "data": {f"%{number}": "" for number in range(90_000)}}
+                answer = await api.send("POST", MAPS, body)
+            assert answer.status == 422
+            assert len(orjson.loads(answer.body)["details"]["causes"]) == 1000
+
+        asyncio.run(go())
+
     def test_a_text_may_have_any_number_of_commas(self) -> None:
         async def go() -> None:
             _, api = await cluster()
