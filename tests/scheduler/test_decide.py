@@ -197,3 +197,19 @@ def test_preemption_puts_back_what_need_not_go() -> None:
 def test_nobody_is_preempted_for_equal_priority() -> None:
     world = snapshot(node("a", cpu="1"), pod("o", on="a", cpu="1", priority=10))
     assert preemption.choose(pod("n", cpu="1", priority=10), world, loop.feasible) is None
+
+
+def test_of_a_running_pod_only_what_placing_looks_at_is_kept() -> None:
+    environment = {"name": "PASSWORD", "value": "x" * 1000}
+    running = pod("a", on="n1", labels={"app": "a"}, volumes=[{"name": "v", "emptyDir": {}}], priority=3)
+    running["spec"]["containers"][0]["env"] = [environment]
+    running["status"] = {"phase": "Running", "containerStatuses": [{"name": "c"}]}
+    (info,) = snapshot(node("n1"), running).ready()
+    assert info.pods["uid-a"] == {
+        "metadata": {"name": "a", "namespace": "default", "uid": "uid-a", "labels": {"app": "a"}},
+        "spec": {
+            "nodeName": "n1",
+            "priority": 3,
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}],
+        },
+    }

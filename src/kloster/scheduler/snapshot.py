@@ -13,6 +13,24 @@ from kloster.placement.resources import Amounts, add, amounts, pod_requests, sub
 ENDED = ("Succeeded", "Failed")
 
 
+_METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "labels", "deletionTimestamp")
+_SPEC = ("nodeName", "priority", "hostNetwork", "overhead", "resources", "affinity")
+_CONTAINER = ("name", "resources", "ports", "restartPolicy")
+
+
+def essence(pod: Object) -> Object:
+    """The pod with nothing but what placing others looks at: it stays in memory as long as the pod runs."""
+    spec = _picked(pod["spec"], _SPEC)
+    for part in ("containers", "initContainers"):
+        if pod["spec"].get(part):
+            spec[part] = [_picked(container, _CONTAINER) for container in pod["spec"][part]]
+    return {**_picked(pod, ("apiVersion", "kind")), "metadata": _picked(pod["metadata"], _METADATA), "spec": spec}
+
+
+def _picked(whole: Object, keys: tuple[str, ...]) -> Object:
+    return {key: whole[key] for key in keys if whole.get(key)}
+
+
 class NodeInfo:
     """A node with its pods by UID, and what is requested in sum (``pods`` counts them)."""
 
@@ -86,7 +104,8 @@ class Snapshot:
         else:
             self.namespaces[name] = change.new["metadata"].get("labels") or {}
 
-    def _put(self, pod: Object) -> None:
+    def _put(self, whole: Object) -> None:
+        pod = essence(whole)
         info = self._info(pod["spec"]["nodeName"])
         uid = pod["metadata"]["uid"]
         held = info.pods.get(uid)
