@@ -76,6 +76,14 @@ class FormCache:
         )
         self._cost = sum(memo.cost for _, memo in self._order)
 
+    def clear(self) -> None:
+        """Drop everything: nobody has asked for a while. It is derived anew when it is needed."""
+        for entry, memo in self._order:
+            if entry.memo is memo:
+                entry.memo = None
+        self._order.clear()
+        self._cost = 0
+
     def object(self, served: Served, entry: Entry) -> Object:
         """The object in its storage version, complete. Shared: never change it."""
         memo = self._memo(served, entry)

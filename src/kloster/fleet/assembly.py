@@ -37,7 +37,7 @@ from kloster.stores.sqlite import SqliteStore
 
 @dataclass(slots=True)
 class Assembled:
-    """A cluster that is in memory."""
+    """A cluster that is in memory. `seen` is its revision at the last `forget_past`."""
 
     record: Record
     shared: Shared
@@ -50,6 +50,7 @@ class Assembled:
     context: Context
     attachments: list[Attachment]
     closed: bool = False
+    seen: int = 0
 
     def attach(self, controllers: Sequence[Controller]) -> None:
         """Run controllers for this cluster."""
@@ -60,6 +61,11 @@ class Assembled:
         attachments, self.attachments = self.attachments, []
         for attachment in attachments:
             await self.shared.dispatcher.detach(attachment)
+
+    def forget_past(self) -> None:
+        """Called every so often: forget changes that were there already at the call before."""
+        self.store.compact(self.seen)
+        self.seen = self.store.revision
 
     @property
     def next_due(self) -> float | None:

@@ -29,11 +29,12 @@ from kloster.apiserver.http.listeners import raise_descriptor_limit
 from kloster.apiserver.http.server import Server
 from kloster.apiserver.observability.watchdog import Watchdog
 from kloster.fleet import addresses, host, memory
+from kloster.fleet.assembly import Assembled
 from kloster.fleet.datadir import DataDir, write_json
 from kloster.fleet.host import EmbeddedHost
 from kloster.fleet.ports import Ports
 from kloster.fleet.reconciler import Fleet, url
-from kloster.fleet.shard import Parking, Shard, running
+from kloster.fleet.shard import PAST, Parking, Shard, running
 from kloster.fleet.shared import Shared
 from kloster.fleet.sites import FleetDirectory
 from kloster.fleet.templates import Templates
@@ -122,6 +123,7 @@ async def started(options: Options, directory: DataDir) -> AsyncIterator[Running
         _watch_over(shared, supervisor)
         embedded = await host.start(shared, ports, options.nodes)
         stack.push_async_callback(embedded.close)
+        supervisor.spawn(_forget_past(shared, embedded.cluster), name="forgetting")
         hub, settings = embedded.hub, Settings()
         connector = partial(HostConnector, hub)
         shard = await stack.enter_async_context(running(shared, hub, connector, settings, Parking(options.park_after)))
@@ -132,6 +134,12 @@ async def started(options: Options, directory: DataDir) -> AsyncIterator[Running
         await fleet.wait_seen(embedded.cluster.source)
         yield Running(options, shared, embedded, shard, fleet, common)
         await embedded.cluster.detach()
+
+
+async def _forget_past(shared: Shared, cluster: Assembled) -> None:
+    while True:
+        await shared.clock.sleep(PAST)
+        cluster.forget_past()
 
 
 def _watch_over(shared: Shared, supervisor: Supervisor) -> None:

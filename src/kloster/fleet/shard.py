@@ -11,12 +11,13 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from kloster.aio.clock import Clock
 from kloster.aio.supervision import Supervisor
@@ -40,6 +41,9 @@ from kloster.syncer.hub import HostHub
 from kloster.syncer.names import Tenancy
 
 log = structlog.get_logger(__name__)
+
+PAST = 150.0
+"""Seconds of changes that are kept at least; twice as many at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +195,23 @@ class Shard:
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.shared.executor, work)
 
+    def families(self) -> Iterator[Metric]:
+        """For the process's metrics."""
+        awake = sum(slot.cluster is not None for slot in self.slots.values())
+        states = GaugeMetricFamily("kloster_served_clusters", "Clusters that are served, by state.", labels=("state",))
+        states.add_metric(("awake",), awake)
+        states.add_metric(("parked",), len(self.slots) - awake)
+        yield states
+
     # -- looking around ---------------------------------------------------------------------------------------------
+
+    async def forget_past(self) -> None:
+        """Keep no more than five minutes of changes, as upstream's etcd does. Runs until it is cancelled."""
+        while True:
+            await self.clock.sleep(PAST)
+            for slot in self.slots.values():
+                if slot.cluster is not None:
+                    slot.cluster.forget_past()
 
     async def look_around(self) -> None:
         """Park what has become idle. Runs until it is cancelled."""
@@ -206,6 +226,7 @@ class Shard:
         for slot in idle:
             await slot.park()
         if idle:
+            self.shared.forms.clear()
             memory.give_back()
         return len(idle)
 
@@ -238,6 +259,8 @@ async def running(
     """A shard of this process."""
     async with Supervisor() as supervisor:
         shard = Shard(shared, hub, connector, settings, parking, supervisor)
+        shared.metrics.add(shard.families)
+        shard.spawn(shard.forget_past(), "forgetting")
         if parking.after > 0:
             shard.spawn(shard.look_around(), "parking")
         try:
