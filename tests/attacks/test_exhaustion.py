@@ -197,7 +197,7 @@ class TestValues:
         async def go() -> None:
             _, api = await cluster()
             await api.ok("POST", MAPS, {"metadata": {"name": "a"}})
-            with bounded(1.0):
+            with bounded(3.0):
                 if media:
                     headers = {"content-type": f"application/{media}+json"}
                     answer = await api.send("PATCH", MAPS + "/a", body, headers)
