@@ -1,43 +1,79 @@
-"""What only a server's OpenAPI documents tell about fields: enumerations and defaults beyond zero values.
+"""What upstream's generated OpenAPI definitions tell beyond its published swagger: enumerations, defaults, parameters.
 
-``openapi-facts.json``: Go type → field → {d default, o enumeration, x text that follows the description, t text in its
-place}, the union over the recorded servers; the empty field is the type itself. Minors that were not recorded take
-what is known about the same field.
-``openapi-parameters.json``: query parameter → its type and text. What reads in another way in some operations has the
-kind of its options in front (``PatchOptions.fieldManager``, ``PodExecOptions.command``).
-``python -m tools.reference.openapi KUBECONFIG`` adds a server's facts.
+``python -m tools.reference.openapi 1.34 …`` reads them off upstream's Go module of each minor's version (``goopenapi``;
+needs Go and its module proxy) and writes ``openapi-facts.json``. Form: ``types``: Go type → field → facts since a
+minor, where facts are d default, o enumeration, x text that follows the published description, t text in its place,
+and the empty field is the type itself. ``parameters``: query parameter → ``TYPE TEXT`` since a minor; what reads in
+another way in some operations has the kind of its options in front (``PatchOptions.fieldManager``). ``elements``:
+whether elements of lists and maps have defaults, since a minor.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tools.reference import schemas
-from tools.reference.kubeconfig import Server
 
 from kloster.apimachinery.openapi import definitions
-from kloster.kinds import catalog, loading
+from kloster.apimachinery.schema.build import META
+from kloster.kinds import loading
 
-Facts = dict[str, dict[str, dict[str, Any]]]
-_FILE = Path(__file__).parent / "openapi-facts.json"
-_PARAMETERS = Path(__file__).parent / "openapi-parameters.json"
-_METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch"))
+_HERE = Path(__file__).parent
+_FILE = _HERE / "openapi-facts.json"
+_SOURCE = _HERE.parents[2] / "shared" / "reference" / "upstream"
+_PRETTY = (
+    "string If 'true', then the output is pretty printed. Defaults to 'false' unless the user-agent indicates a "
+    "browser or command-line HTTP tool (curl and wget)."
+)
+_COMMON = ("CreateOptions", "GetOptions", "ListOptions", "DeleteOptions", "PatchOptions")
+_CONNECTED = (
+    "NodeProxyOptions",
+    "PodAttachOptions",
+    "PodExecOptions",
+    "PodLogOptions",
+    "PodPortForwardOptions",
+    "PodProxyOptions",
+    "ServiceProxyOptions",
+)
+_BASIC = frozenset(("string", "integer", "boolean"))
+
+Fields = dict[str, dict[str, Any]]
 
 
-def facts() -> Facts:
-    """Everything recorded."""
-    found: Facts = json.loads(_FILE.read_bytes()) if _FILE.exists() else {}
-    return found
+class Facts:
+    """The facts of one minor."""
+
+    def __init__(self, minor: str) -> None:
+        known = json.loads(_FILE.read_bytes()) if _FILE.exists() else {"types": {}, "parameters": {}}
+        self._minor = _order(minor)
+        self._types: dict[str, dict[str, dict[str, Any]]] = known["types"]
+        self.parameters: dict[str, str] = self._then(known["parameters"])
+        self.elements: bool = self._then({"": known.get("elements", {})}).get("", False)
+
+    def type(self, go_type: str) -> Fields:
+        """Field → facts."""
+        return self._then(self._types.get(go_type, {}))
+
+    def _then(self, since: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        found = {}
+        for name, facts in since.items():
+            minors = [minor for minor in facts if _order(minor) <= self._minor]
+            value = facts[max(minors, key=_order)] if minors else None
+            if value:
+                found[name] = value
+        return found
 
 
-def parameters() -> dict[str, str]:
-    """Query parameter → ``TYPE TEXT``."""
-    found: dict[str, str] = json.loads(_PARAMETERS.read_bytes()) if _PARAMETERS.exists() else {}
-    return found
+def _order(minor: str) -> list[int]:
+    return [int(part) for part in minor.split(".")]
 
 
 def merged(extras: dict[str, Any], fact: dict[str, Any]) -> dict[str, Any]:
@@ -46,60 +82,72 @@ def merged(extras: dict[str, Any], fact: dict[str, Any]) -> dict[str, Any]:
 
 
 def text(known: str, fact: dict[str, Any]) -> str:
-    """A description with what servers say beyond the packaged one."""
+    """A description with what is known beyond the published one."""
     return str(fact.get("t", known + fact.get("x", "")))
 
 
-def record(kubeconfig: Path) -> None:
-    server = Server(kubeconfig)
-    minor = catalog.parse_version(".".join(server.get("/version")["gitVersion"].split(".")[:2]))
-    types = loading.Reference(minor)
-    names = {definitions.name_of(name): name for name in (*types.type_names, *definitions.LEAVES)}
-    published = schemas.definitions(minor)
-    known, asked = facts(), parameters()
-    for path in server.get("/openapi/v3")["paths"].values():
-        document = server.get(path["serverRelativeURL"])
-        asked |= _parameters(document)
-        for name, schema in document.get("components", {}).get("schemas", {}).items():
-            go_type = names.get(name)
-            found = dict(_differences(types, go_type, schema, published[name])) if go_type else {}
-            if go_type and found:
-                known[go_type] = found
-    for file, content in ((_FILE, known), (_PARAMETERS, asked)):
-        file.write_text(json.dumps(content, indent=0, sort_keys=True, ensure_ascii=False) + "\n")
+# --- recording --------------------------------------------------------------------------------------------------------
 
 
-def _parameters(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for path, methods in document["paths"].items():
-        operations = {method: methods[method] for method in methods if method in _METHODS}
-        for method, operation in operations.items():
-            for parameter in [*operation.get("parameters", ()), *methods.get("parameters", ())]:
-                if parameter["in"] == "query":
-                    prefix = _prefix(path, method, operation, parameter["name"])
-                    yield prefix + parameter["name"], f"{parameter['schema']['type']} {parameter['description']}"
+def record(minors: list[str]) -> None:
+    """Replace the facts by those of `minors`, which are in order."""
+    types: dict[str, dict[str, dict[str, Any]]] = {}
+    parameters: dict[str, dict[str, str]] = {}
+    elements: dict[str, bool] = {}
+    for minor in minors:
+        version = json.loads((_SOURCE / minor / "version.json").read_bytes())["version"]["gitVersion"]
+        generated = {_name(name): schema for name, schema in _generated(version.removeprefix("v")).items()}
+        versions = generated[definitions.name_of(f"{META}.APIVersions")]["properties"]["versions"]
+        _since(elements, minor, "default" in versions["items"])
+        for name, value in _parameters(generated).items():
+            _since(parameters.setdefault(name, {}), minor, value)
+        for name, go_type, fields in _types(minor, generated):
+            known = types.setdefault(go_type, {})
+            found = dict(_differences(go_type, fields, generated[name], schemas.definitions(minor)[name]))
+            for field in {**known, **found}:
+                _since(known.setdefault(field, {}), minor, found.get(field, {}))
+    kept = {name: {field: facts for field, facts in fields.items() if facts} for name, fields in types.items()}
+    content: dict[str, Any] = {
+        "types": {name: fields for name, fields in kept.items() if fields},
+        "parameters": parameters,
+    }
+    content["elements"] = elements
+    _FILE.write_text(json.dumps(content, indent=0, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _prefix(path: str, method: str, operation: dict[str, Any], name: str) -> str:
-    if operation["x-kubernetes-action"] == "connect":
-        return f"{operation['x-kubernetes-group-version-kind']['kind']}."
-    if path.endswith("/log") and name != "pretty":
-        return "PodLogOptions."
-    return "PatchOptions." if (method, name) == ("patch", "fieldManager") else ""
+def _since(facts: dict[str, Any], minor: str, value: Any) -> None:
+    last = next(reversed(facts.values()), {})
+    if value != last:
+        facts[minor] = value
+
+
+def _name(name: str) -> str:
+    """Older versions name definitions by Go package."""
+    return definitions.name_of(name.removeprefix("k8s.io/")) if "/" in name else name
+
+
+def _types(minor: str, generated: dict[str, Any]) -> Iterator[tuple[str, str, list[list[Any]] | None]]:
+    """(name, Go type, its fields if it is a struct) of what a minor publishes."""
+    packed, published = loading.Reference(minor), schemas.definitions(minor)
+    for go_type in (*packed.type_names, *definitions.LEAVES):
+        name = definitions.name_of(go_type)
+        if name in generated and name in published:
+            described = packed.type(go_type)
+            yield name, go_type, described[1] if described else None
 
 
 def _differences(
-    types: loading.Reference, go_type: str, schema: dict[str, Any], published: dict[str, Any]
+    go_type: str, fields: list[list[Any]] | None, schema: dict[str, Any], published: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     if fact := _text_fact(schema, published):
         yield "", fact
-    if go_type in definitions.LEAVES:
+    if fields is None:
         return
-    extras, fields = types.type(go_type) or ({}, [])
-    plain = [[*field[:4], {**(field[4] if len(field) > 4 else {})}] for field in fields]
-    for field in plain:
-        field[4].pop("d", None)
-    rule = definitions.definition(definitions.Form.V3, go_type, (extras, plain), "", {})
+    plain = [field[:4] for field in fields]
+    rule = definitions.definition(definitions.Form.V3, go_type, ({}, plain), "", {})
     for name, wanted in schema.get("properties", {}).items():
+        if name not in rule["properties"] or name not in published["properties"]:
+            continue
         fact = _text_fact(wanted, published["properties"][name])
         if wanted.get("default") != rule["properties"][name].get("default"):
             fact["d"] = wanted.get("default")
@@ -111,12 +159,47 @@ def _differences(
 
 
 def _text_fact(wanted: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
-    """How the server's description differs from the published one."""
+    """How the generated description differs from the published one."""
     full, short = wanted.get("description", ""), published.get("description", "")
     if full == short:
         return {}
     return {"x": full[len(short) :]} if full.startswith(short) else {"t": full}
 
 
+def _parameters(generated: dict[str, Any]) -> dict[str, str]:
+    """The query parameters that options become: those of basic types and lists of these."""
+    found = {"pretty": _PRETTY}
+    for kind in (*_COMMON, *_CONNECTED):
+        package = META if kind in _COMMON else "api/core/v1"
+        for name, schema in generated[definitions.name_of(f"{package}.{kind}")]["properties"].items():
+            type = schema.get("items", schema).get("type")
+            if type in _BASIC and name not in ("kind", "apiVersion"):
+                own = kind in _CONNECTED or (kind, name) == ("PatchOptions", "fieldManager")
+                found.setdefault(f"{kind}.{name}" if own else name, f"{type} {schema['description']}")
+    return found
+
+
+def _generated(version: str) -> dict[str, Any]:
+    """The definitions of Kubernetes `version` (1.34.4), whose staging modules are v0.34.4."""
+    module = f"k8s.io/kubernetes@v{version}"
+    answer = subprocess.run(["go", "mod", "download", "-json", module], capture_output=True, check=True)
+    upstream = (Path(json.loads(answer.stdout)["Dir"]) / "go.mod").read_text()
+    staging = sorted(set(re.findall(r"^\s*(k8s\.io/[\w\-]+)\s*=>\s*\./staging", upstream, re.MULTILINE)))
+    replaced = "\n".join(f"\t{name} => {name} v{version.replace('1.', '0.', 1)}" for name in staging)
+    go = re.search(r"^go \S+", upstream, re.MULTILINE)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "go.mod").write_text(
+            f"module goopenapi\n\n{go[0] if go else ''}\n\nrequire k8s.io/kubernetes v{version}\n\n"
+            f"replace (\n{replaced}\n)\n"
+        )
+        (folder / "main.go").write_bytes((_HERE / "goopenapi" / "main.go").read_bytes())
+        environment = {**os.environ, "GOFLAGS": "-mod=mod"}
+        done = subprocess.run(["go", "run", "."], cwd=folder, env=environment, capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"reading upstream's definitions failed:\n{done.stderr.decode()}")
+    return dict(json.loads(done.stdout))
+
+
 if __name__ == "__main__":
-    record(Path(sys.argv[1]))
+    record(sys.argv[1:])

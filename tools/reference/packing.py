@@ -72,10 +72,9 @@ def reachable(types: Types, roots: Iterable[str]) -> list[str]:
     return sorted(seen)
 
 
-def type_lines(types: Types, names: Iterable[str], definitions: dict[str, Any]) -> Iterator[str]:
-    facts = openapi.facts()
+def type_lines(types: Types, names: Iterable[str], definitions: dict[str, Any], facts: openapi.Facts) -> Iterator[str]:
     for name in names:
-        known = facts.get(name, {})
+        known = facts.type(name)
         definition = definitions.get(schemas.definition_name(name), {})
         fields = []
         for field, path in flatten(types, name):
@@ -90,19 +89,18 @@ def type_lines(types: Types, names: Iterable[str], definitions: dict[str, Any]) 
         yield f"{name}\t{dumps([schemas.struct_extras(definition), fields])}"
 
 
-def text_lines(names: Iterable[str], definitions: dict[str, Any]) -> Iterator[str]:
-    facts = openapi.facts()
+def text_lines(names: Iterable[str], definitions: dict[str, Any], facts: openapi.Facts) -> Iterator[str]:
     for name in sorted({*names, *LEAVES}):
         definition = definitions.get(schemas.definition_name(name))
         if definition is not None:
             text, fields = schemas.descriptions(definition)
-            for field, fact in facts.get(name, {}).items():
+            for field, fact in facts.type(name).items():
                 if not field:
                     text = openapi.text(text, fact)
                 elif field in definition["properties"] and fact.keys() & {"t", "x"}:
                     fields[field] = openapi.text(fields.get(field, ""), fact)
             yield f"{name}\t{dumps([text, fields])}"
-    yield f"parameters\t{dumps(['', openapi.parameters()])}"
+    yield f"parameters\t{dumps(['', facts.parameters])}"
 
 
 def with_names(types: Types) -> Types:
@@ -160,7 +158,7 @@ def pack(minor: str, source: Path, target: Path) -> str:
         *kinds.values(),
         *(name for name in types if re.search(r"meta/v1\.|core/v1\.\w+Options$|/v1\.Conversion", name)),
     ]
-    definitions = schemas.definitions(minor)
+    definitions, known = schemas.definitions(minor), openapi.Facts(minor)
     types |= supplement.info(definitions)
     names = reachable(types, [*roots, supplement.INFO])
     structs = [name for name in names if name not in build.LEAVES and not _EITHER.search(name)]
@@ -169,6 +167,7 @@ def pack(minor: str, source: Path, target: Path) -> str:
         "minor": minor,
         "version": facts["version"],
         "openapi": facts["openapi_v3_paths"],
+        "openapi_elements": known.elements,
         "readyz": [line for line in facts["readyz"] if line.startswith("[")],
         "kinds": kinds,
         "columns": read("printer-columns.json"),
@@ -176,7 +175,7 @@ def pack(minor: str, source: Path, target: Path) -> str:
         "hashes": read("storage-version-hashes.json"),
     }
     bootstrap = clean_bootstrap(read("bootstrap-objects.json"))
-    lines = [dumps(head), dumps(discovery), dumps(bootstrap), *type_lines(types, structs, definitions)]
+    lines = [dumps(head), dumps(discovery), dumps(bootstrap), *type_lines(types, structs, definitions, known)]
     size = write(target / f"{minor}.zz", lines)
-    texts_size = write(target / f"{minor}.descriptions.zz", text_lines(names, definitions))
+    texts_size = write(target / f"{minor}.descriptions.zz", text_lines(names, definitions, known))
     return f"{minor}: {len(kinds)} kinds, {len(structs)} structs, {size} bytes; descriptions {texts_size} bytes"

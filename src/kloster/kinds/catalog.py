@@ -237,6 +237,11 @@ class Catalog:
         return paths
 
     @property
+    def openapi_elements(self) -> bool:
+        """Whether upstream's OpenAPI gives defaults to elements of lists and maps."""
+        return bool(self._data.facts["openapi_elements"])
+
+    @property
     def readyz(self) -> Sequence[str]:
         """The checks that upstream's /readyz?verbose lists."""
         checks: list[str] = self._data.facts["readyz"]

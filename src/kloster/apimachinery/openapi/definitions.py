@@ -1,8 +1,9 @@
 """Schemas of Go types, as kube-openapi generates them from the same types.
 
 Described types are those of `schema.build`: fields in order, with flags and extras. The rules that upstream follows:
-what is no pointer and may not be left out has its zero value as default, structs ``{}``, items of lists and maps
-too; beyond that defaults are named (extra ``d``). A reference with something beside it stands in ``allOf``.
+what is no pointer and may not be left out has its zero value as default, structs ``{}``, elements of lists and maps
+too (`elements`: until 1.36); beyond that defaults are named (extra ``d``). A reference with something beside it
+stands in ``allOf``.
 
 `Form` is where version 2 and version 3 differ: version 2 has no defaults and says less about numbers that may be
 text.
@@ -70,7 +71,9 @@ def reference(form: Form, go_type: str) -> Schema:
     return {"$ref": form.value + name_of(go_type)}
 
 
-def definition(form: Form, go_type: str, described: Described | None, text: str, texts: Texts) -> Schema:
+def definition(
+    form: Form, go_type: str, described: Described | None, text: str, texts: Texts, elements: bool = True
+) -> Schema:
     """The schema of a Go type. `described` is None for types that are no structs."""
     schema: Schema = {"description": text} if text else {}
     leaf = LEAVES.get(go_type)
@@ -82,7 +85,7 @@ def definition(form: Form, go_type: str, described: Described | None, text: str,
     if required:
         schema["required"] = required
     if fields:
-        properties = {field[0]: _property(form, field, texts.get(field[0], "")) for field in fields}
+        properties = {field[0]: _property(form, field, texts.get(field[0], ""), elements) for field in fields}
         schema["properties"] = dict(sorted(properties.items()))
     if "g" in extras:
         schema["x-kubernetes-group-version-kind"] = [
@@ -95,11 +98,11 @@ def definition(form: Form, go_type: str, described: Described | None, text: str,
     return schema
 
 
-def _property(form: Form, field: list[Any], text: str) -> Schema:
+def _property(form: Form, field: list[Any], text: str, elements: bool) -> Schema:
     _, flags, go_type, _, *rest = field
     extras: Mapping[str, Any] = rest[0] if rest else {}
     schema = {"description": text} if text else {}
-    inner = _value(form, go_type, extras.get("o"))
+    inner = _value(form, go_type, extras.get("o"), elements and form is Form.V3)
     if form is Form.V3:
         default = extras["d"] if "d" in extras else _zero(go_type, flags)
         if default is not None:
@@ -124,21 +127,22 @@ def _joined(form: Form, schema: Schema, inner: Schema) -> Schema:
     return schema | inner
 
 
-def _value(form: Form, go_type: str, choices: list[str] | None) -> Schema:
+def _value(form: Form, go_type: str, choices: list[str] | None, elements: bool) -> Schema:
     go_type = go_type.removeprefix("*")
     if go_type.startswith("[]"):
-        return {"type": "array", "items": _element(form, go_type[2:], choices)}
+        return {"type": "array", "items": _element(form, go_type[2:], choices, elements)}
     if go_type.startswith("map[string]"):
-        return {"type": "object", "additionalProperties": _element(form, go_type[len("map[string]") :], choices)}
+        element = _element(form, go_type[len("map[string]") :], choices, elements)
+        return {"type": "object", "additionalProperties": element}
     plain = _PLAIN.get(go_type)
     if plain is None:
         return reference(form, go_type)
     return plain[0] | {"enum": choices} if choices else plain[0]
 
 
-def _element(form: Form, go_type: str, choices: list[str] | None) -> Schema:
-    default = _zero(go_type, "") if form is Form.V3 else None
-    return _joined(form, {} if default is None else {"default": default}, _value(form, go_type, choices))
+def _element(form: Form, go_type: str, choices: list[str] | None, elements: bool) -> Schema:
+    default = _zero(go_type, "") if elements else None
+    return _joined(form, {} if default is None else {"default": default}, _value(form, go_type, choices, elements))
 
 
 def _zero(go_type: str, flags: str) -> Any:

@@ -27,7 +27,10 @@ _SECURITY = {
 
 
 class Library:
-    """Definitions by name, made as they are asked for. `extra` are definitions that come from elsewhere."""
+    """Definitions by name, made as they are asked for. `extra` are definitions that come from elsewhere.
+
+    `elements`: elements of lists and maps have defaults.
+    """
 
     def __init__(
         self,
@@ -36,12 +39,14 @@ class Library:
         descriptions: Descriptions,
         names: Iterable[str],
         extra: Mapping[str, Schema] | None = None,
+        elements: bool = True,
     ) -> None:
         self._form = form
         self._source = source
         self._descriptions = descriptions
         self._types = {name_of(name): name for name in (*names, *LEAVES)}
         self._extra = extra or {}
+        self._elements = elements
 
     def definition(self, name: str) -> Schema:
         """The definition that a reference names."""
@@ -50,7 +55,7 @@ class Library:
             return found
         go_type = self._types[name]
         text, fields = self._descriptions.get(go_type, ("", {}))
-        return definition(self._form, go_type, self._source(go_type), text, fields)
+        return definition(self._form, go_type, self._source(go_type), text, fields, self._elements)
 
     def reached(self, start: Any) -> dict[str, Schema]:
         """All definitions that `start` refers to, directly or not, sorted."""

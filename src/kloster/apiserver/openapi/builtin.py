@@ -98,8 +98,10 @@ class BuiltIn:
         schemas = self.library(Form.V2, descriptions).reached([made.paths, made.parameters])
         return Swagger2.of(self.catalog.minor, made, schemas)
 
-    def library(self, form: Form, descriptions: Descriptions) -> Library:
-        return Library(form, self.catalog.described, descriptions, self.catalog.type_names)
+    def library(self, form: Form, descriptions: Descriptions, extra: Mapping[str, Schema] | None = None) -> Library:
+        """Definitions, with those that come from elsewhere."""
+        known = self.catalog
+        return Library(form, known.described, descriptions, known.type_names, extra, known.openapi_elements)
 
     def resources(self, group: str, version: str, descriptions: Descriptions) -> Iterator[Resource]:
         known = parameters(descriptions)

@@ -16,7 +16,7 @@ import orjson
 from kloster.apimachinery import Object
 from kloster.apimachinery.openapi import custom, documents, operations
 from kloster.apimachinery.openapi.definitions import Form, Schema, name_of
-from kloster.apimachinery.openapi.documents import Descriptions, Library
+from kloster.apimachinery.openapi.documents import Descriptions
 from kloster.apimachinery.openapi.operations import Paths, Resource, Subresource
 from kloster.apimachinery.schema.build import META
 from kloster.apiserver.cluster import ServedCluster
@@ -135,7 +135,7 @@ class Remembered:
 def _document(built_in: BuiltIn, shown: Sequence[Part]) -> documents.Document:
     descriptions = built_in.catalog.descriptions()
     paths, schemas = collected(Form.V3, shown, descriptions)
-    library = Library(Form.V3, built_in.catalog.described, descriptions, built_in.catalog.type_names, schemas)
+    library = built_in.library(Form.V3, descriptions, schemas)
     made = documents.document(library, _TITLE, _VERSION, paths, secured=False)
     known = made["components"]["schemas"]
     known[_OPTIONS] = custom.narrowed(known[_OPTIONS])
