@@ -91,14 +91,17 @@ class Connections:
         return task
 
     def _second(self) -> None:
-        """Once a second, while there are connections: end those whose deadline has passed."""
+        self.second()
+        self._timer = self.loop.call_later(1.0, self._second) if self._members else None
+
+    def second(self) -> None:
+        """A second has passed: end those whose deadline has."""
         self.tick += 1
         self.idle_deadline = self.tick + self.limits.idle
         self.date = formatdate(time.time(), usegmt=True)
         tick = self.tick
         for member in [one for one in self._members if one.deadline < tick]:
             member.expire()
-        self._timer = self.loop.call_later(1.0, self._second) if self._members else None
 
     async def end_site(self, name: str, grace: float) -> None:
         """End the connections of one cluster."""
