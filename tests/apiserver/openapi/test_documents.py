@@ -122,6 +122,20 @@ def test_a_definition_changes_its_own_document_only() -> None:
     asyncio.run(run())
 
 
+def test_the_index_decodes_no_definition_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        cluster, api = await _served()
+        definition = next(yaml.safe_load_all((_GOLDEN / "custom.yaml").read_text()))
+        await api.ok("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        first = await api.json("GET", "/openapi/v3")
+        monkeypatch.setattr(type(cluster.view), "get", lambda *_: pytest.fail("a definition was decoded"))
+        assert await api.json("GET", "/openapi/v3") == first
+        monkeypatch.undo()
+        cluster.close()
+
+    asyncio.run(run())
+
+
 def test_caching() -> None:
     async def run() -> None:
         _, api = await _served()

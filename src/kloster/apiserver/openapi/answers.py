@@ -81,6 +81,7 @@ class OpenAPI:
                 return document
             return zlib.decompress(document, 31)
 
+        custom.look_into(brought)
         return _made(found, make) if made else _later(found, make)
 
     def _swagger(self, cluster: ServedCluster, shared: BuiltIn, request: Request) -> Response | Awaitable[Response]:
@@ -100,6 +101,7 @@ class OpenAPI:
             added.add(paths, custom=True)
             return swagger.protobuf(added, schemas) if media else swagger.with_custom(added, schemas)
 
+        custom.look_into(brought)
         found = _headers(request, mark)
         if media:
             found["content-type"] = media

@@ -32,13 +32,23 @@ _SCALE = "api/autoscaling/v1.Scale"
 
 
 class Part:
-    """A custom resource in one version, with the definition that brought it."""
+    """A custom resource in one version. The definition that brought it is decoded when somebody looks into it."""
 
-    __slots__ = ("definition", "served")
+    __slots__ = ("_cluster", "_definition", "_name", "served")
 
-    def __init__(self, definition: Object, served: Served) -> None:
-        self.definition = definition
+    def __init__(self, cluster: ServedCluster, name: str, served: Served) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._definition: Object | None = None
         self.served = served
+
+    @property
+    def definition(self) -> Object:
+        """First asked for in the event loop: the cluster's caches belong to it."""
+        if self._definition is None:
+            self._definition = self._cluster.view.get(DEFINITIONS, "", self._name)
+            assert self._definition is not None, "what is served has a definition"
+        return self._definition
 
     @property
     def hash(self) -> str:
@@ -100,10 +110,8 @@ def parts(cluster: ServedCluster) -> dict[str, list[Part]]:
     """What a cluster's definitions bring, by path of the document: ``apis/stable.example.com/v1``."""
     found: dict[str, list[Part]] = {}
     for name, brought in cluster.resources.custom.items():
-        definition = cluster.view.get(DEFINITIONS, "", name)
-        if definition is not None:
-            for served in brought:
-                found.setdefault(f"apis/{served.group}/{served.version}", []).append(Part(definition, served))
+        for served in brought:
+            found.setdefault(f"apis/{served.group}/{served.version}", []).append(Part(cluster, name, served))
     return found
 
 
@@ -111,6 +119,12 @@ def hash_of(built_in: BuiltIn, shown: Sequence[Part]) -> str:
     """Of a document with these parts."""
     seed = "/".join((built_in.hash("custom"), *(part.hash for part in shown)))
     return hashlib.sha512(seed.encode()).hexdigest().upper()
+
+
+def look_into(shown: Sequence[Part]) -> None:
+    """Decode the definitions, so that a thread may go on with them."""
+    for part in shown:
+        _ = part.definition
 
 
 class Remembered:
