@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -164,10 +165,32 @@ class _Dumper(yaml.CSafeDumper):
     """Writes texts of several lines as blocks."""
 
 
+# Base-60 numbers, and the forms in which Go's library reads a time.
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
+_CLOCK = r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.\d+)?"
+_TIME = re.compile(rf"(\d{{4}})-(\d{{1,2}})-(\d{{1,2}})(?:[Tt]{_CLOCK}(?:Z|[-+]\d\d:\d\d)| {_CLOCK})?", re.ASCII)
+
+
+def _is_time(text: str) -> bool:
+    """Whether older readers of YAML take `text` for a time or a number in base 60."""
+    if not text[:1].isdigit() and text[:1] not in ("-", "+"):
+        return False
+    if _SEXAGESIMAL.fullmatch(text):
+        return True
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return False
+    try:
+        datetime(*(int(part) for part in found.groups() if part))  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return True
+
+
 def _text(dumper: yaml.CSafeDumper, data: str) -> yaml.ScalarNode:
     # What would be read as another type is quoted doubly, as Go's library does.
     plain = dumper.resolve(yaml.ScalarNode, data, (True, False))  # type: ignore[no-untyped-call]
-    style = "|" if "\n" in data else None if plain == _STRING else '"'
+    style = "|" if "\n" in data else None if plain == _STRING and not _is_time(data) else '"'
     return dumper.represent_scalar(_STRING, data, style=style)
 
 
