@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from kloster.fleet import identity, record
+from kloster.fleet import addresses, identity, record
+from kloster.fleet.addresses import PortTaken
 from kloster.fleet.datadir import DataDir, DataDirError, default_root, read_json, write_json
-from kloster.fleet.ports import NoPort, Ports
+from kloster.fleet.ports import NoPort, Ports, beginning
 from kloster.fleet.record import Record
 
 NOW = 1_800_000_000.0
@@ -128,35 +132,47 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 def test_ports_are_remembered_and_given_once(tmp_path: Path) -> None:
-    ports = Ports.load(tmp_path / "ports.json")
-    begin = ports.candidates()[0]
-    ports.assign("a", begin)
-    ports.assign("b", begin + 1)
-    ports.release("a")
-    ports.release("never")
-    again = Ports.load(tmp_path / "ports.json")
-    assert (again.get("a"), again.get("b")) == (None, begin + 1)
-    again.release("b")
-    third = Ports.load(tmp_path / "ports.json")
-    assert third.candidates()[0] == begin + 2, "a freed port rests as long as there are others"
-    assert third.candidates()[-1] == begin + 1
+    async def body() -> None:
+        ports = Ports.load(tmp_path / "ports.json")
+        first = next(ports.candidates())
+        assert first == beginning(tmp_path / "ports.json")
+        with ThreadPoolExecutor(1) as executor:
+            ports.assign("a", first)
+            ports.assign("b", first + 1)
+            ports.release("a")
+            ports.release("never")
+            await asyncio.gather(ports.saved(executor), ports.saved(executor))
+            again = Ports.load(tmp_path / "ports.json")
+            assert (again.get("a"), again.get("b")) == (None, first + 1)
+            again.release("b")
+            await again.saved(executor)
+        third = Ports.load(tmp_path / "ports.json")
+        order = list(third.candidates())
+        assert order[0] == first + 2, "a freed port rests as long as there are others"
+        assert order[-1] == first + 1
 
-
-def test_fleets_begin_at_different_ports(tmp_path: Path) -> None:
-    begins = {Ports.load(tmp_path / str(number) / "ports.json").candidates()[0] for number in range(20)}
-    assert len(begins) > 10
-    assert all(20000 <= port <= 32000 for port in begins)
+    asyncio.run(body())
 
 
 def test_freed_ports_come_again_when_the_end_is_reached(tmp_path: Path) -> None:
     ports = Ports(tmp_path / "ports.json", 20000, 20002)
     for number, name in enumerate("abc"):
         ports.assign(name, 20000 + number)
-    assert ports.get("c") == 20002
     with pytest.raises(NoPort, match="all ports from 20000 to 20002 are given away; delete clusters"):
         ports.candidates()
     ports.release("b")
-    assert ports.candidates() == [20001]
+    assert list(ports.candidates()) == [20001]
+
+
+def test_a_port_in_use_is_passed_over_unless_it_is_known(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = Ports(tmp_path / "ports.json", port, port + 20)
+        with addresses.bind("127.0.0.1", ports, "new") as listening:
+            assert listening.getsockname()[1] == ports.get("new") != port
+        ports.assign("old", port)
+        with pytest.raises(PortTaken, match=f"port {port} is in kubeconfigs already, but cannot be had: .* choose"):
+            addresses.bind("127.0.0.1", ports, "old")
 
 
 @pytest.mark.parametrize(

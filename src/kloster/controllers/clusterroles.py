@@ -45,15 +45,24 @@ async def reconcile(context: Context, key: Key) -> None:
 
 
 def _of_selected(context: Context, change: Change) -> Iterable[Key]:
-    """Roles that aggregate the changed one; and itself."""
-    yield Key("", change.object["metadata"]["name"])
+    """Roles that aggregate the changed one; and itself.
+
+    Every change comes through here, so what aggregates is remembered: few roles do, of many.
+    """
+    name = change.object["metadata"]["name"]
+    aggregating = context.memory.setdefault("aggregating", {})
+    chosen = ((change.new or {}).get("aggregationRule") or {}).get("clusterRoleSelectors")
+    if chosen:
+        aggregating[name] = chosen
+    else:
+        aggregating.pop(name, None)
+    yield Key("", name)
     labels = [item["metadata"].get("labels") for item in (change.old, change.new) if item is not None]
     if not any(labels):
         return
-    for role in context.source.list(CLUSTER_ROLES):
-        chosen = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
-        if any(selectors.matches(selector, each) for selector in chosen for each in labels):
-            yield Key("", role["metadata"]["name"])
+    for role, wanted in aggregating.items():
+        if any(selectors.matches(selector, each) for selector in wanted for each in labels):
+            yield Key("", role)
 
 
 CONTROLLER = Controller(_MANAGER, (Watch(CLUSTER_ROLES, lookup=_of_selected),), reconcile)

@@ -13,7 +13,7 @@ class PortTaken(Exception):
 
 
 def bind(host: str, ports: Ports, owner: str, wanted: int = 0) -> socket.socket:
-    """A listening socket for `owner`, whose port is remembered from now on.
+    """A listening socket for `owner`, whose port is its own from now on (`Ports.saved` makes that durable).
 
     wanted     take this port and no other
     Raises PortTaken for a port that is remembered or wanted but not free, NoPort if there is none left.

@@ -8,7 +8,11 @@ that is taken when a known cluster starts is an error, because its users have it
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import zlib
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +40,9 @@ class Ports:
     last: int = LAST
     _table: dict[str, int] = field(default_factory=dict)
     _newest: int = 0
+    _changes: int = 0
+    _durable: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     def load(cls, path: Path) -> Ports:
@@ -54,27 +61,32 @@ class Ports:
     def get(self, owner: str) -> int | None:
         return self._table.get(owner)
 
-    def candidates(self) -> list[int]:
+    def candidates(self) -> Iterator[int]:
         """Ports that are not given away, in the order in which to try them: those first that were never used, so that
-        an old kubeconfig does not reach another cluster soon."""
+        an old kubeconfig does not reach another cluster soon. Raises NoPort if there is none."""
         taken = set(self._table.values())
-        start = max(self.first, self._newest + 1)
-        order = [*range(start, self.last + 1), *range(self.first, min(start, self.last + 1))]
-        free = [port for port in order if port not in taken]
-        if not free:
+        if all(port in taken for port in range(self.first, self.last + 1)):
             raise NoPort(f"all ports from {self.first} to {self.last} are given away; delete clusters")
-        return free
+        start = max(self.first, self._newest + 1)
+        order = itertools.chain(range(start, self.last + 1), range(self.first, min(start, self.last + 1)))
+        return (port for port in order if port not in taken)
 
     def assign(self, owner: str, port: int) -> None:
-        """Remember durably."""
+        """From now on the port is the owner's; `saved` makes that durable."""
         self._table[owner] = port
         if self.first <= port <= self.last:
             self._newest = port
-        self._save()
+        self._changes += 1
 
     def release(self, owner: str) -> None:
         if self._table.pop(owner, None) is not None:
-            self._save()
+            self._changes += 1
 
-    def _save(self) -> None:
-        write_json(self.path, {"ports": self._table, "newest": self._newest})
+    async def saved(self, executor: Executor) -> None:
+        """Wait until every change so far is durable. Those who wait at the same time share one write."""
+        wanted = self._changes
+        async with self._lock:
+            if self._durable < wanted:
+                changes, content = self._changes, {"ports": dict(self._table), "newest": self._newest}
+                await asyncio.get_running_loop().run_in_executor(executor, write_json, self.path, content)
+                self._durable = changes

@@ -128,6 +128,7 @@ async def started(options: Options, directory: DataDir) -> AsyncIterator[Running
         connector = partial(HostConnector, hub)
         shard = await stack.enter_async_context(running(shared, hub, connector, settings, Parking(options.park_after)))
         common = _listen_common(shared, ports, options)
+        await ports.saved(executor)
         fleet = Fleet(shared, ports, shard, settings, common)
         shard.on_failure = lambda wish, error: fleet.look_at(wish)
         embedded.cluster.attach([fleet.controller()])

@@ -146,12 +146,15 @@ class Fleet:
         if FINALIZER not in (cluster["metadata"].get("finalizers") or ()):
             cluster = await self._add_finalizer(context, cluster)
         try:
-            made = await create.load_or_make_record(
-                self.shared, wish.id, wish.namespace, wish.name, wish.spec.minor, self.settings
+            made, _ = await asyncio.gather(
+                create.load_or_make_record(
+                    self.shared, wish.id, wish.namespace, wish.name, wish.spec.minor, self.settings
+                ),
+                create.ensure_host_namespace(context.client, wish),
             )
-            await create.ensure_host_namespace(context.client, wish)
             self.known[Key(wish.namespace, wish.name)] = wish.id
             port = await self.serving.serve(wish, lambda: addresses.bind(self.shared.bind, self.ports, wish.id))
+            await self.ports.saved(self.shared.executor)
             await self._publish_kubeconfig(context, cluster, made, port)
         except (PortTaken, NoPort) as error:
             await self._refuse(context, cluster, "PortTaken", str(error))

@@ -7,12 +7,28 @@ import hashlib
 from concurrent.futures import Executor
 from pathlib import Path
 
-from kloster.aio.clock import Clock
-from kloster.apiserver import bootstrap
+import orjson
+
+from kloster import __version__
+from kloster.aio.clock import Clock, VirtualClock
+from kloster.apiserver import bootstrap, pipeline
+from kloster.apiserver.authorization.always import PrivilegedGroups
+from kloster.apiserver.cluster import ServedCluster
+from kloster.client.client import Client
+from kloster.client.inprocess import InProcessTransport
+from kloster.client.resources import CLUSTER_ROLES
+from kloster.client.sources import LiveSource
+from kloster.controllers import clusterroles
+from kloster.fleet.credentials import MASTER
 from kloster.kinds.catalog import catalog
-from kloster.stores.api import Entry, StoreBroken
+from kloster.runtime.api import Context, Key
+from kloster.stores.api import StoreBroken
 from kloster.stores.layerfile import read_layer, write_layer
 from kloster.stores.layers import Layer
+from kloster.stores.memory import MemoryStore
+
+FORMAT = 1
+"""Counts changes of how templates are made."""
 
 
 class Templates:
@@ -51,30 +67,55 @@ class Templates:
         return self._others[id]
 
     def _load(self, minor: str) -> Layer:
-        """From its file; a file that is missing or damaged is made anew, for its content follows from the version.
-
-        Clusters name the layer that they stand on by its id, which is derived from the content: another release of
-        Kloster with other bootstrap objects makes another layer beside this one.
-        """
-        layer = build(minor, self._clock.now())
-        path = self._directory / f"{layer.id}.db"
+        """From its file; a file that is missing or damaged is made anew, for its content follows from the version."""
+        path = self._directory / f"{identity(minor)}.db"
         if path.exists():
             try:
                 return read_layer(path)
             except StoreBroken:
                 path.unlink()
+        layer = build(minor, self._clock.now())
         write_layer(path, layer)
         return layer
 
 
+def identity(minor: str) -> str:
+    """The name of the layer: clusters remember what they stand on. Another release of Kloster, or other bootstrap
+    objects, make another layer beside this one."""
+    what = orjson.dumps((FORMAT, __version__, catalog(minor).bootstrap))
+    return f"template-{minor}-{hashlib.sha256(what).hexdigest()[:12]}"
+
+
 def build(minor: str, now: float) -> Layer:
-    """Make the layer. Its id does not depend on `now`, although creation times do."""
-    puts = bootstrap.template(catalog(minor), now)
-    digest = hashlib.sha256()
-    entries = []
-    for revision, put in enumerate(puts, start=1):
-        digest.update(repr((put.key, put.version)).encode())
-        entries.append(Entry(put.key, revision, put.head, put.tail, put.labels, put.fields, put.version))
-    for put in bootstrap.template(catalog(minor), 0.0):
-        digest.update(put.head + put.tail)
-    return Layer.of(f"template-{minor}-{digest.hexdigest()[:12]}", len(entries), entries)
+    """Make the layer. Runs an event loop of its own, so call it in a thread."""
+    return asyncio.run(_build(minor, now))
+
+
+async def _build(minor: str, now: float) -> Layer:
+    """The bootstrap objects, and what controllers would make of them in every new cluster: aggregated roles."""
+    version, clock = catalog(minor), VirtualClock(now)
+    store = MemoryStore()
+    puts = bootstrap.template(version, now)
+    await store.transact(lambda _: puts)
+    served = ServedCluster("template", version, store, PrivilegedGroups(), clock=clock)
+    client = Client(InProcessTransport(pipeline.handler(served), MASTER))
+    context = Context("template", client, LiveSource(served.view), Silent(), clock)
+    before = -1
+    while store.revision != before:  # roles are aggregated into roles that are aggregated
+        before = store.revision
+        for role in context.source.list(CLUSTER_ROLES):
+            await clusterroles.reconcile(context, Key("", role["metadata"]["name"]))
+    entries = [entry for _, entry in store.own() if entry is not None]
+    revision = store.revision
+    served.close()
+    await store.close()
+    return Layer.of(identity(minor), revision, entries)
+
+
+class Silent:
+    """A recorder for where there is nobody to tell."""
+
+    def event(self, *_: object, **__: object) -> None: ...
+
+    def for_component(self, component: str) -> Silent:
+        return self

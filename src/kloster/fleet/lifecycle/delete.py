@@ -40,3 +40,4 @@ async def remove_state(shared: Shared, ports: Ports, id: str) -> None:
     if directory.exists():
         await loop.run_in_executor(shared.executor, shutil.rmtree, directory)
     ports.release(id)
+    await ports.saved(shared.executor)
