@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from tests.apiserver import world
-from tests.apiserver.world import ADMIN, Api
+from tests.apiserver.world import ADMIN, Api, on_cluster
 
 from kloster.apiserver import options, pipeline
 from kloster.apiserver.cluster import ServedCluster
@@ -18,15 +16,6 @@ from kloster.kinds.catalog import MINORS
 from kloster.stores.api import Key
 
 MAPS = "/api/v1/namespaces/n/configmaps"
-
-
-def on_cluster(body: Callable[[ServedCluster, Api], Awaitable[Any]]) -> Any:
-    async def main() -> Any:
-        cluster = await world.make()
-        await world.namespace(cluster, "n")
-        return await body(cluster, Api(cluster))
-
-    return asyncio.run(main())
 
 
 def test_reading_an_object_makes_no_coroutine() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
 from tests.apiserver import world
-from tests.apiserver.world import Api
+from tests.apiserver.world import Api, on_cluster
 
 from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.watch import WatchStream
@@ -17,15 +17,6 @@ from kloster.stores.broadcast import LogLimits
 from kloster.stores.memory import MemoryStore
 
 MAPS = "/api/v1/namespaces/n/configmaps"
-
-
-def on_cluster(body: Callable[[ServedCluster, Api], Awaitable[None]], store: MemoryStore | None = None) -> None:
-    async def main() -> None:
-        cluster = await world.make(store=store)
-        await world.namespace(cluster, "n")
-        await body(cluster, Api(cluster))
-
-    asyncio.run(main())
 
 
 async def begin(api: Api, query: str = "") -> AsyncIterator[bytes]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from tests.apiserver import world
-from tests.apiserver.world import Api
+from tests.apiserver.world import Api, on_cluster
 
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.authorization.rbac import Rbac
@@ -19,15 +18,6 @@ from kloster.stores.api import Key
 
 N = "/api/v1/namespaces/n"
 POD = {"containers": [{"name": "c", "image": "i"}]}
-
-
-def on_cluster(body: Callable[[ServedCluster, Api], Awaitable[Any]]) -> Any:
-    async def main() -> Any:
-        cluster = await world.make()
-        await world.namespace(cluster, "n")
-        return await body(cluster, Api(cluster))
-
-    return asyncio.run(main())
 
 
 def test_concurrent_patches_all_take_effect() -> None:

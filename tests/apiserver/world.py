@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -113,3 +114,14 @@ class Api:
         data = await read(answer)
         assert answer.status < 400, data.decode()
         return orjson.loads(data)
+
+
+def on_cluster(body: Callable[[ServedCluster, Api], Awaitable[Any]], store: MemoryStore | None = None) -> Any:
+    """Run a test with a cluster that has a namespace ``n``, and a client of it."""
+
+    async def main() -> Any:
+        cluster = await make(store=store)
+        await namespace(cluster, "n")
+        return await body(cluster, Api(cluster))
+
+    return asyncio.run(main())

@@ -265,7 +265,7 @@ def test_a_pods_node_may_go() -> None:
     cluster = Cluster()
     token = cluster.mint(pod=POD, node=NODE)
     del cluster.objects["nodes", "", "n"]
-    cluster.tokens.authenticate(token)
+    assert cluster.tokens.authenticate(token).user.name == "system:serviceaccount:ns:bob"
 
 
 def test_tokens_expire_while_they_are_cached() -> None:

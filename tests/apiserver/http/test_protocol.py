@@ -453,7 +453,7 @@ def test_a_stream_is_closed_when_the_peer_leaves() -> None:
             writer.write(get(close=False))
             await reader.readuntil(b"chunk\r\n")
             writer.close()
-            await asyncio.wait_for(stream.closed.wait(), 2)
+            assert await asyncio.wait_for(stream.closed.wait(), 2)
 
     run(scenario)
 
@@ -475,7 +475,7 @@ def test_a_handler_is_cancelled_when_the_peer_leaves() -> None:
             writer.write(get(close=False))
             await begun.wait()
             writer.close()
-            await asyncio.wait_for(cancelled.wait(), 2)
+            assert await asyncio.wait_for(cancelled.wait(), 2)
 
     run(scenario)
 
