@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kloster.apimachinery import Object
-from kloster.apimachinery import quantity
+from kloster.apimachinery import Object, quantity
 
 Amounts = dict[str, int]
 
