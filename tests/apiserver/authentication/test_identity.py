@@ -1,4 +1,4 @@
-"""Certificates, static tokens, the chain of authenticators, impersonation."""
+"""Certificates, the chain of authenticators, impersonation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kloster.aio.clock import VirtualClock
+from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.authentication.certificates import Certificates
 from kloster.apiserver.authentication.chain import ANONYMOUS, Chain, authenticated
 from kloster.apiserver.authentication.impersonation import WithoutUser, asked_for, impersonate, split_username
-from kloster.apiserver.authentication.static import StaticTokens
+from kloster.apiserver.authentication.tokens import bearer_token
 from kloster.apiserver.pki import DAY, Authority
 from kloster.apiserver.ports import Target, Verdict
 from kloster.client.transport import Request, User
@@ -60,9 +61,17 @@ class TestCertificates:
         assert Certificates(VirtualClock())(request()) is None
 
 
+def boot_token(request: Request) -> User | None:
+    """An authenticator of one token."""
+    token = bearer_token(request.headers.get("authorization", ""))
+    if token is not None and token != "t0ken":
+        raise errors.unauthorized()
+    return None if token is None else authenticated(User("boot", groups=("system:bootstrappers",)))
+
+
 class TestChain:
     clock = VirtualClock()
-    chain = Chain([Certificates(clock), StaticTokens({"t0ken": User("boot", groups=("system:bootstrappers",))})])
+    chain = Chain([Certificates(clock), boot_token])
 
     def test_nobody_is_anonymous(self) -> None:
         assert self.chain(request()) is ANONYMOUS
