@@ -33,6 +33,8 @@ def steps() -> Iterator[Any]:
         scenario = yaml.safe_load(file.read_text())
         recorded = json.loads(file.with_suffix(".json").read_text())
         for index, (step, record) in enumerate(zip(scenario["steps"], recorded, strict=True)):
+            if step["do"] != "apply" and record["code"] >= 300:
+                continue  # refused by validation, of which nothing is known here
             differs = step.get("differs")
             marks = [pytest.mark.xfail(reason=differs, strict=True)] if differs else []
             yield pytest.param(scenario, step, record, id=f"{file.stem}-{index}-{step['do']}", marks=marks)
@@ -124,8 +126,6 @@ def test_step(scenario: dict[str, Any], step: dict[str, Any], record: dict[str, 
     if step["do"] == "apply":
         check_apply(kind, step, record, scenario)
         return
-    if record["code"] >= 300:
-        pytest.skip("refused for other reasons than ownership")
     expected = answer["metadata"].get("managedFields", [])
     new = without(decoded(kind, answer) or {}, scenario.get("drop", []), record["live"])
     new["metadata"].pop("managedFields", None)
@@ -170,7 +170,8 @@ def check_apply(kind: Known, step: dict[str, Any], record: dict[str, Any], scena
     finally:
         assert (live, record["sent"]) == before, "the arguments were changed"
     if record["code"] == 422:
-        pytest.skip("refused by validation")
+        assert answer["reason"] == "Invalid", "validation may refuse what ownership lets pass"
+        return
     assert record["code"] in (200, 201), answer
     assert written(kind, result["metadata"].get("managedFields", [])) == written(kind, expected)
     final = decode(kind.type, result).object
