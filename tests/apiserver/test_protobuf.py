@@ -5,12 +5,11 @@ The refusals are a real kube-apiserver's.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.apiserver import world
+from tests.apiserver import hurry, world
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.protobuf import decode, encode, envelope
@@ -33,7 +32,7 @@ def run(test: Callable[[ServedCluster, world.Api], Awaitable[None]]) -> None:
         await test(cluster, api)
         cluster.close()
 
-    asyncio.run(main())
+    hurry.run(main())
 
 
 def message(cluster: ServedCluster, kind: str, item: Object, version: str = "v1", group: str = "") -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import inspect
 import time
@@ -14,6 +13,7 @@ import orjson
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
+from tests.apiserver import hurry
 
 from kloster.apiserver import bootstrap, pipeline
 from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
@@ -124,4 +124,4 @@ def on_cluster(body: Callable[[ServedCluster, Api], Awaitable[Any]], store: Memo
         await namespace(cluster, "n")
         return await body(cluster, Api(cluster))
 
-    return asyncio.run(main())
+    return hurry.run(main())

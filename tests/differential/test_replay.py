@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from tests.apiserver import world
+from tests.apiserver import hurry, world
 from tests.differential.model import AGENT, Answer, Session, first_difference, golden, load, names, shown
 
 
 @pytest.mark.parametrize("name", names())
 def test_answers_as_upstream(name: str) -> None:
-    differences = asyncio.run(_replay(name))
+    differences = hurry.run(_replay(name))
     assert not differences, "\n\n".join(differences)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
-from tests.apiserver import world
+from tests.apiserver import hurry, world
 from tests.apiserver.customresources import sequences
 from tests.differential.model import AGENT, Answer, Session, first_difference, shown
 
@@ -15,7 +14,7 @@ from kloster.apiserver.customresources.kinds import builder
 
 @pytest.mark.parametrize("name", sequences.NAMES)
 def test_answers_as_upstream(name: str) -> None:
-    differences = asyncio.run(_replay(name))
+    differences = hurry.run(_replay(name))
     assert not differences, "\n\n".join(differences)
 
 
