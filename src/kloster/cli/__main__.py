@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from cyclopts import App
@@ -46,8 +47,14 @@ def application(listing: bool) -> App:
     return app
 
 
+def _terminated(number: int, _: object) -> None:
+    """End as after Ctrl-C: what was begun is cleaned up."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line; errors that a user can do something about are one message and exit code 1."""
+    signal.signal(signal.SIGTERM, _terminated)
     app = application(listing=len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"))
     try:
         sys.exit(app() or 0)

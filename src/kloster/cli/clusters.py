@@ -12,9 +12,22 @@ import yaml
 from kloster.apimachinery.errors import StatusError
 from kloster.cli.errors import CliError
 from kloster.cli.hostapi import HostAPI
+from kloster.kinds import names
 
 PATH = "/apis/kloster.dev/v1alpha1"
 DEFAULT_NAMESPACE = "default"
+REFUSALS = ("InvalidName", "InvalidSpec", "PortTaken", "StoreBroken", "HostConflict")
+
+
+class Refused(CliError):
+    """The fleet says why the cluster cannot be served; waiting would not help."""
+
+
+def check_name(name: str, what: str = "name") -> None:
+    """Raises CliError, in upstream's words, for what is no DNS label."""
+    found = names.label(name)
+    if found:
+        raise CliError(f'metadata.{what}: Invalid value: "{name}": {"; ".join(found)}')
 
 
 def collection(namespace: str) -> str:
@@ -83,8 +96,8 @@ def wait_ready(host: HostAPI, cluster: Mapping[str, Any], timeout: float = 60.0)
         ready = condition(seen, "Ready")
         if ready.get("status") == "True":
             return dict(seen)
-        if ready.get("reason") in ("InvalidSpec", "PortTaken", "StoreBroken"):
-            raise CliError(ready["message"])
+        if ready.get("reason") in REFUSALS:
+            raise Refused(ready["message"])
         left = ends - time.monotonic()
         if left <= 0:
             text = ready.get("message") or "its status says nothing"

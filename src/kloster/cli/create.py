@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from kloster.cli import clusters, kubeconfig, locate, output, up
 from kloster.cli.errors import CliError
+from kloster.cli.hostapi import HostAPI
 
 
 def run(
@@ -35,11 +36,14 @@ def run(
       kloster create ci-4711 --kubernetes-version 1.34 --no-connect
       kloster create team-a -n teams -f vcluster.yaml
     """
+    clusters.check_name(name)
+    clusters.check_name(namespace, "namespace")
     spec = _spec(file, kubernetes_version)
     fleet = up.ensure(locate.find(data_dir), data_dir)
     host = fleet.host()
     began = time.monotonic()
-    made = clusters.wait_ready(host, clusters.create(host, namespace, name, spec))
+    with output.progress(f"creating cluster {name}"):
+        made = _make(host, namespace, name, spec)
     version = made["status"].get("version", "")
     output.done(f"cluster {name}, Kubernetes {version}", time.monotonic() - began)
     for warning in _warnings(made):
@@ -52,6 +56,17 @@ def run(
     was = kubeconfig.add(clusters.kubeconfig_of(host, namespace, name), chosen, mark, select=True)
     note = f"  (was: {was}; back: kloster disconnect)" if was and was != chosen else "  (back: kloster disconnect)"
     output.done(f"current context: {chosen}{note}")
+
+
+def _make(host: HostAPI, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The cluster, ready. One that is refused is taken away again: creating makes a whole cluster or none."""
+    made = clusters.create(host, namespace, name, spec)
+    try:
+        return clusters.wait_ready(host, made)
+    except clusters.Refused:
+        host.delete(clusters.path(namespace, name))
+        clusters.wait_gone(host, namespace, name)
+        raise
 
 
 def _option(namespace: str) -> str:

@@ -61,7 +61,7 @@ def _fleet(keep: bool) -> Iterator[locate.Fleet]:
     root = Path(tempfile.mkdtemp(prefix="kloster-demo-"))
     try:
         began = time.monotonic()
-        state = start.detached(locate.find(root), [])
+        state = start.detached(locate.find(root), [], tied=not keep)
         output.done(f"host started ({state['nodeCount']} {state['nodes']} nodes)", time.monotonic() - began)
         try:
             yield locate.find(root)

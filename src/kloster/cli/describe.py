@@ -41,6 +41,7 @@ def run(
         ("Status", status.get("phase", "Pending")),
         ("Age", age(cluster["metadata"]["creationTimestamp"])),
         ("Address", status.get("endpoint", "")),
+        ("Common address", f"{status.get('commonEndpoint', '')} (tls-server-name: {status.get('serverName', '')})"),
         ("Host namespace", host_namespace),
         ("Pods on the host", f"{len(pods)} ({running} running, {fleet.state.get('nodes', '')} nodes)"),
     ):

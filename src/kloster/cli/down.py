@@ -20,7 +20,7 @@ def run(*, data_dir: locate.DataDirOption = None) -> None:
       kloster down
     """
     fleet = locate.find(data_dir)
-    if not fleet.running:
+    if not fleet.busy:
         output.done(f"no host is running in {fleet.directory.root}")
         return
     began = time.monotonic()
@@ -30,12 +30,18 @@ def run(*, data_dir: locate.DataDirOption = None) -> None:
 
 def stop(fleet: locate.Fleet) -> None:
     """End the fleet's process and wait until it has gone. Raises CliError if it does not go."""
-    pid = int(fleet.state.get("pid", 0))
+    pid = fleet.holder
     if not pid:
         return
     began = time.monotonic()
-    os.kill(pid, signal.SIGTERM)
-    while locate.find(fleet.directory.root).running:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    except PermissionError as error:
+        raise CliError(f"process {pid}, which serves {fleet.directory.root}, belongs to another user") from error
+    while fleet.directory.holder() == pid:
         if time.monotonic() - began > TIMEOUT:
             raise CliError(f"process {pid} has not ended after {TIMEOUT:.0f} s; see {fleet.directory.log}")
         time.sleep(0.02)
+    fleet.directory.state.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,18 +24,29 @@ Namespace = Annotated[str, Parameter(name=["--namespace", "-n"], help="Namespace
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A fleet's directory and what its process said when it was ready (empty when none runs)."""
+    """A fleet's directory, what its process said when it was ready (empty when none runs), and which process it is."""
 
     directory: DataDir
     state: dict[str, Any]
+    holder: int = 0
 
     @property
     def running(self) -> bool:
+        """Whether it runs and is ready."""
         return bool(self.state)
+
+    @property
+    def busy(self) -> bool:
+        """Whether its process is there: ready, starting or ending."""
+        return self.holder != 0
 
     def host(self) -> HostAPI:
         """The host's API. Raises CliError if no fleet runs there."""
         if not self.running:
+            if self.busy:
+                raise CliError(
+                    f"the host in {self.directory.root} (process {self.holder}) is starting or ending; try again"
+                )
             raise CliError(f"no host is running in {self.directory.root}; start one with: kloster up")
         return HostAPI(self.host_kubeconfig())
 
@@ -50,10 +62,19 @@ class Fleet:
 def find(data_dir: Path | None) -> Fleet:
     """The fleet that is meant, running or not."""
     directory = DataDir(_root(data_dir))
-    state = read_json(directory.state) or {}
-    if state and not _alive(int(state.get("pid", 0))):
-        state = {}
-    return Fleet(directory, state)
+    holder = directory.holder()
+    state = read_json(directory.state) if holder else None
+    if not isinstance(state, dict) or state.get("pid") != holder:
+        state = {}  # left behind by a process that was killed, or not written yet
+    return Fleet(directory, state, holder)
+
+
+def wait_ready(data_dir: Path, timeout: float = 60.0) -> Fleet:
+    """The fleet once it is ready, if somebody has started it; as it is if nobody has."""
+    ends = time.monotonic() + timeout
+    while (fleet := find(data_dir)).busy and not fleet.running and time.monotonic() < ends:
+        time.sleep(0.02)
+    return fleet
 
 
 def _root(data_dir: Path | None) -> Path:
@@ -66,15 +87,3 @@ def _root(data_dir: Path | None) -> Path:
     if mark is not None and mark.data_dir and Path(mark.data_dir).is_dir():
         return Path(mark.data_dir)
     return default_root()
-
-
-def _alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

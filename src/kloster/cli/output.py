@@ -53,23 +53,28 @@ def say(text: str = "") -> None:
 
 @contextmanager
 def step(text: str) -> Iterator[list[str]]:
-    """Time a step and report it when it is done. What is put into the list replaces the text.
-
-    On a terminal a step that takes over half a second says that it is under way.
-    """
+    """Time a step and report it when it is done. What is put into the list replaces the text."""
     final: list[str] = []
     began = time.monotonic()
-    waiting = threading.Timer(SHOW_AFTER, _under_way, (text,)) if sys.stdout.isatty() else None
-    if waiting is not None:
-        waiting.daemon = True
-        waiting.start()
-    try:
+    with progress(text):
         yield final
-    finally:
-        if waiting is not None:
-            waiting.cancel()
-            print("\r\033[K", end="", flush=True)
     done(final[-1] if final else text, time.monotonic() - began)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """On a terminal, what takes over half a second says that it is under way."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    waiting = threading.Timer(SHOW_AFTER, _under_way, (text,))
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
+        print("\r\033[K", end="", flush=True)
 
 
 def _under_way(text: str) -> None:

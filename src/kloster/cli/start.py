@@ -17,43 +17,52 @@ from kloster.cli.locate import Fleet
 TIMEOUT = 60.0
 
 
-def detached(fleet: Fleet, arguments: list[str]) -> dict[str, Any]:
+def detached(fleet: Fleet, arguments: list[str], *, tied: bool = False) -> dict[str, Any]:
     """Start ``python -m kloster.fleet`` for this directory. Returns what it says when it is ready.
 
     The process gets a session of its own, its output goes to the directory's log; readiness comes over a pipe, which
-    ends early if the process does.
+    ends early if the process does. If waiting is interrupted, the process is ended.
+    tied    the process ends when this one does, however that comes
     """
     directory = fleet.directory
     directory.prepare()
     read_end, write_end = os.pipe()
     log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    command = [
-        sys.executable,
-        "-m",
-        "kloster.fleet",
-        "--data-dir",
-        str(directory.root),
-        "--ready-fd",
-        str(write_end),
-        *arguments,
-    ]
+    command = [sys.executable, "-m", "kloster.fleet", "--data-dir", str(directory.root), "--ready-fd", str(write_end)]
+    passed = [write_end]
+    if tied:
+        lifeline, _ = os.pipe()  # its other end closes with this process
+        command += ["--lifeline-fd", str(lifeline)]
+        passed.append(lifeline)
     try:
         process = subprocess.Popen(
-            command,
+            [*command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(write_end,),
+            pass_fds=passed,
             cwd="/",
         )
     finally:
-        os.close(write_end)
-        os.close(log)
+        for descriptor in (*passed, log):
+            os.close(descriptor)
     try:
         return _wait(process, read_end, directory.log)
+    except BaseException:
+        _end(process)
+        raise
     finally:
         os.close(read_end)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], read_end: int, log: Path) -> dict[str, Any]:
@@ -62,7 +71,6 @@ def _wait(process: subprocess.Popen[bytes], read_end: int, log: Path) -> dict[st
     while True:
         left = ends - time.monotonic()
         if left <= 0:
-            process.terminate()
             raise CliError(f"the host was not ready after {TIMEOUT:.0f} s; its log: {log}")
         if not select.select([read_end], [], [], left)[0]:
             continue

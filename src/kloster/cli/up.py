@@ -18,7 +18,9 @@ def run(
     data_dir: locate.DataDirOption = None,
     foreground: Annotated[bool, Parameter(help="Stay in the foreground, log to the terminal.", negative="")] = False,
     nodes: Annotated[int, Parameter(help="How many simulated nodes the embedded host has.")] = 3,
-    workers: Annotated[int, Parameter(help="Processes that serve clusters; 0: one for each core.")] = 0,
+    workers: Annotated[
+        int, Parameter(help="Processes that serve clusters; 1: the host's own; 0: one for each core.")
+    ] = 1,
     bind: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port of the common address; 0: the one used before, or a free one.")] = 0,
 ) -> None:
@@ -33,6 +35,8 @@ def run(
       KLOSTER_DATA_DIR=/tmp/k kloster up
     """
     fleet = locate.find(data_dir)
+    if fleet.busy and not fleet.running and not foreground:
+        fleet = locate.wait_ready(fleet.directory.root)
     if fleet.running:
         output.done(f"host is running already ({fleet.state['address']}, process {fleet.state['pid']})")
         return
@@ -42,7 +46,8 @@ def run(
         command = [sys.executable, "-m", "kloster.fleet", "--data-dir", str(fleet.directory.root), *arguments]
         os.execv(sys.executable, command)
     began = time.monotonic()
-    state = start.detached(fleet, arguments)
+    with output.progress("starting the host"):
+        state = start.detached(fleet, arguments)
     announce(state, time.monotonic() - began)
     output.say("  next: kloster create NAME")
 
@@ -54,10 +59,18 @@ def announce(state: dict[str, object], seconds: float) -> None:
 
 def ensure(fleet: locate.Fleet, data_dir: locate.DataDirOption) -> locate.Fleet:
     """The fleet, started with defaults if it does not run."""
+    fleet = locate.wait_ready(fleet.directory.root)
     if fleet.running:
         return fleet
     began = time.monotonic()
-    state = start.detached(fleet, [])
+    try:
+        with output.progress("starting the host"):
+            state = start.detached(fleet, [])
+    except CliError:
+        other = locate.wait_ready(fleet.directory.root)
+        if other.running:  # somebody else was faster
+            return other
+        raise
     announce(state, time.monotonic() - began)
     started = locate.find(fleet.directory.root)
     if not started.running:

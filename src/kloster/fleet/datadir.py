@@ -19,6 +19,7 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,22 +79,57 @@ class DataDir:
             raise DataDirError(text) from error
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory. Raises DataDirError if another process does."""
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def locked(self, patience: float = 2.0) -> Iterator[int]:
+        """Hold the directory; yields the lock's descriptor, which child processes may share.
+
+        Raises DataDirError if another process has it. One that is just ending, or only looking (`holder`), is waited
+        for, `patience` seconds.
+        """
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise DataDirError(
-                    f"{self.root} is in use by the fleet with process id {holder}; stop it with kloster down"
-                ) from None
+            self._acquire(descriptor, patience)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
+
+    def _acquire(self, descriptor: int, patience: float) -> None:
+        ends = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    raise DataDirError(
+                        f"{self.root} is in use by the fleet with process id {_holder(descriptor) or 'unknown'}; "
+                        "stop it with kloster down, or choose another with --data-dir"
+                    ) from None
+            time.sleep(0.02)
+
+    def holder(self) -> int:
+        """The process id of the fleet that holds the directory; 0 if none does. Never waits."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return 0
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(descriptor)
+        finally:
+            os.close(descriptor)
+        return 0
+
+    @property
+    def _lock(self) -> Path:
+        return self.root / "lock"
+
+
+def _holder(descriptor: int) -> int:
+    text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+    return int(text) if text.isdecimal() else 0
 
 
 def default_root() -> Path:

@@ -50,7 +50,12 @@ FEW_FILES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Parsed once from the command line."""
+    """Parsed once from the command line.
+
+    ready_fd      where to say, as JSON, that the fleet is ready, or what went wrong
+    lifeline_fd   a pipe; when its other end closes, the process ends
+    park_after    seconds until a cluster that nobody uses is parked, 0 for never
+    """
 
     data_dir: Path
     bind: str = "127.0.0.1"
@@ -59,6 +64,7 @@ class Options:
     workers: int = 0
     ready_fd: int = -1
     park_after: float = 30.0
+    lifeline_fd: int = -1
 
 
 async def run(options: Options) -> None:
@@ -71,15 +77,18 @@ async def run(options: Options) -> None:
             log.warning("few open files are allowed; each watch needs one", allowed=files, wanted=FEW_FILES)
         stop = asyncio.Event()
         _on_signals(stop)
+        if options.lifeline_fd >= 0:
+            asyncio.get_running_loop().add_reader(options.lifeline_fd, _lifeline_cut, options.lifeline_fd, stop)
         async with started(options, directory) as running:
-            state = running.state()
-            write_json(directory.state, state)
-            _tell(options.ready_fd, state)
-            log.info("ready", address=state["address"], files=files)
-            memory.settle()
-            await stop.wait()
+            if not stop.is_set():
+                state = running.state()
+                write_json(directory.state, state)
+                _tell(options.ready_fd, state)
+                log.info("ready", address=state["address"], files=files)
+                memory.settle()
+                await stop.wait()
             log.info("stopping")
-        directory.state.unlink(missing_ok=True)
+            directory.state.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,11 @@ def _listen_common(shared: Shared, ports: Ports, options: Options) -> str:
     listening = addresses.bind(options.bind, ports, COMMON, options.port)
     shared.server.listen_common_bound(listening)
     return url(options.bind, int(listening.getsockname()[1]))
+
+
+def _lifeline_cut(descriptor: int, stop: asyncio.Event) -> None:
+    asyncio.get_running_loop().remove_reader(descriptor)
+    stop.set()
 
 
 def _on_signals(stop: asyncio.Event) -> None:
