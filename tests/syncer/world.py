@@ -15,6 +15,7 @@ import functools
 import inspect
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +119,8 @@ class Watched:
 
 @functools.cache
 def _template(minor: str) -> Layer:
-    return templates.build(minor, 1_700_000_000.0)
+    with ThreadPoolExecutor(1) as thread:  # it runs an event loop of its own
+        return thread.submit(templates.build, minor, 1_700_000_000.0).result()
 
 
 class Cluster:
