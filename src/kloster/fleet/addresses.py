@@ -24,7 +24,7 @@ def bind(host: str, ports: Ports, owner: str, wanted: int = 0) -> socket.socket:
             listening = bind_tcp(host, known)
         except AddressInUse as error:
             why = "is wanted" if wanted else "is in kubeconfigs already"
-            raise PortTaken(f"port {known} {why}, but cannot be had: {error}") from error
+            raise PortTaken(f"port {known} {why}, but cannot be had: {error.strerror}") from error
         if ports.get(owner) != known:
             ports.assign(owner, known)
         return listening

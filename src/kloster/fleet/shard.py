@@ -74,6 +74,7 @@ class Shard:
     supervisor: Supervisor
     on_failure: Callable[[Wish, Exception], None] = lambda wish, error: None
     slots: dict[str, Slot] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
     clock: Clock = field(init=False)
     timers: Timers = field(init=False)
 
@@ -92,6 +93,13 @@ class Shard:
         `listening` gives the socket of its own port, bound; it is asked once.
         Raises StoreError, DataDirError, and what `listening` raises: then nothing is served.
         """
+        self.asked.add(wish.id)
+        try:
+            return await self._serve(wish, listening)
+        finally:
+            self.asked.discard(wish.id)
+
+    async def _serve(self, wish: Wish, listening: Callable[[], socket.socket]) -> int:
         slot = self.slots.get(wish.id)
         if slot is not None:
             if slot.wish != wish:
@@ -182,8 +190,9 @@ class Shard:
         return ends
 
     def failed(self, wish: Wish, error: Exception) -> None:
-        log.error("cluster cannot be opened", cluster=wish.display, error=str(error))
-        self.on_failure(wish, error)
+        if wish.id not in self.asked:  # else whoever asked is told
+            log.error("cluster cannot be opened", cluster=wish.display, error=str(error))
+            self.on_failure(wish, error)
 
     def _material(self, wish: Wish) -> Material:
         """Keys are read when a handshake needs them."""

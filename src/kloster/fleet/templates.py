@@ -20,7 +20,7 @@ from kloster.client.resources import CLUSTER_ROLES
 from kloster.client.sources import LiveSource
 from kloster.controllers import clusterroles
 from kloster.fleet.credentials import MASTER
-from kloster.kinds.catalog import catalog
+from kloster.kinds.catalog import MINORS, catalog
 from kloster.runtime.api import Context, Key
 from kloster.stores.api import StoreBroken
 from kloster.stores.layerfile import read_layer, write_layer
@@ -58,6 +58,9 @@ class Templates:
         for layer in self._layers.values():
             if layer.id == id:
                 return layer
+        minor = id.removeprefix("template-").partition("-")[0]
+        if minor in MINORS and id == identity(minor):
+            return await self.get(minor)
         if id not in self._others:
             path = self._directory / f"{id}.db"
             if not path.exists():
