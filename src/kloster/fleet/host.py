@@ -71,7 +71,7 @@ async def start(shared: Shared, ports: Ports, nodes: int) -> EmbeddedHost:
 async def _start(shared: Shared, ports: Ports, cluster: Assembled, nodes: int) -> EmbeddedHost:
     cluster.served.ports.metrics = shared.metrics.exposition  # who may see the host's may see the fleet's
     site = LazySite(cluster.record.display, cluster.handler, cluster.record.identity.material)
-    shared.sites.set_common(site)
+    shared.sites.set_common(LazySite("common", cluster.handler, cluster.record.identity.common_material))
     listening = addresses.bind(shared.bind, ports, ID)
     port = int(listening.getsockname()[1])
     shared.sites.add("", "host", port, site)

@@ -40,6 +40,11 @@ class Identity:
         """For the TLS listener: client certificates of this cluster's own CA are accepted."""
         return Material(self.serving.certificate, self.serving.key, self.ca_bundle)
 
+    def common_material(self) -> Material:
+        """For the address that all clusters share: nobody is asked for a certificate there, because nobody can know yet
+        of which cluster it would have to be."""
+        return Material(self.serving.certificate, self.serving.key)
+
     def admin(self, now: float) -> Pair:
         """A client certificate of a cluster-admin."""
         return Authority.load(self.authority).client("kubernetes-admin", ["system:masters"], now)
