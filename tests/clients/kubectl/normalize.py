@@ -53,8 +53,18 @@ RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
+_MANAGED = re.compile(r"^( *)managedFields:\n((?:\1- .*\n|\1  .*\n)+)", re.MULTILINE)
+
+
 def normalized(text: str) -> str:
     """The text without what may differ."""
     for pattern, replacement in RULES:
         text = pattern.sub(replacement, text)
-    return text
+    return _MANAGED.sub(_sorted_entries, text)
+
+
+def _sorted_entries(found: re.Match[str]) -> str:
+    """Entries of managedFields stand in the order of their times, of which whole seconds count: chance decides."""
+    indent, block = found.groups()
+    entries = re.split(rf"^(?={indent}- )", block, flags=re.MULTILINE)
+    return f"{indent}managedFields:\n" + "".join(sorted(entries))
