@@ -59,7 +59,7 @@ async def test_a_deleted_cluster_leaves_nothing(world: World) -> None:
     assert not await exists(world.host, NAMESPACES, "vc-dev")
     assert not files.exists()
     assert next(world.running.fleet.ports.candidates()) > port, "a freed port rests"
-    assert not world.running.shard.slots
+    assert not world.shard.slots
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
     await gone(world.host, SECRETS, "kubeconfig-dev", "default")  # by the garbage collector

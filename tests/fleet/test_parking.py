@@ -230,7 +230,7 @@ async def test_an_open_watch_keeps_it_awake_until_it_is_closed(world: World) -> 
         await anext(watch)
         await asyncio.sleep(0.2)
         assert slot.busy == 1
-        await world.running.shard.park_idle(0.0)
+        await world.shard.park_idle(0.0)
         assert slot.cluster is not None
         await write(client, "mine")
         async for event in watch:
@@ -262,7 +262,7 @@ def test_a_parked_cluster_stays_parked_over_a_restart_if_nothing_happened(tmp_pa
             connection = await world.connection("dev")
             await world.park(cluster)
             if changed:
-                await world.running.shard.close()
+                await world.shard.close()
                 await world.host.create(CONFIG_MAPS, config_map("new", "vc-dev"))
         async with fleet(tmp_path) as world:
             slot = world.slot(await world.get("dev"))

@@ -26,6 +26,7 @@ from kloster.client.kubeconfig import Connection, connection
 from kloster.client.resources import CONFIG_MAPS, NAMESPACES, SECRETS
 from kloster.fleet.datadir import DataDir
 from kloster.fleet.process import Options, Running, started
+from kloster.fleet.shard import Shard
 from kloster.fleet.slot import Slot
 from kloster.fleet.virtualcluster import VIRTUAL_CLUSTERS, condition, is_ready
 
@@ -40,6 +41,12 @@ class World:
         self.directory = directory
         self.host = running.host.cluster.client
         self._stack = stack
+
+    @property
+    def shard(self) -> Shard:
+        """Where clusters are served, in a fleet without workers."""
+        assert isinstance(self.running.serving, Shard)
+        return self.running.serving
 
     async def ask(self, name: str, namespace: str = "default", **spec: Any) -> Object:
         """Create a VirtualCluster."""
@@ -103,7 +110,7 @@ class World:
         return client
 
     def slot(self, cluster: Object) -> Slot:
-        return self.running.shard.slots[cluster["metadata"]["uid"]]
+        return self.shard.slots[cluster["metadata"]["uid"]]
 
     def files(self, cluster: Object) -> Path:
         return self.directory.cluster(cluster["metadata"]["uid"])
@@ -114,7 +121,7 @@ class World:
         while slot.cluster is not None:
             assert time.monotonic() < ends, (slot.busy, slot.cluster.next_due, slot.cluster.attachments)
             await asyncio.sleep(0.02)
-            await self.running.shard.park_idle(0.05)
+            await self.shard.park_idle(0.05)
         return slot
 
 

@@ -96,9 +96,11 @@ class Informer:
         namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        wanted: Callable[[Object], bool] | None = None,
     ) -> None:
         self._client = client
         self._cache = cache
+        self._wanted = wanted
         self._clock = clock
         self._rng = rng
         self._namespace = namespace
@@ -134,7 +136,8 @@ class Informer:
         listed = await self._client.list_all(
             self._cache.resource, self._namespace, label_selector=self._labels, field_selector=self._fields
         )
-        present = {name_of(item): item for item in listed.items}
+        wanted = self._wanted
+        present = {name_of(item): item for item in listed.items if wanted is None or wanted(item)}
         for name in self._names - present.keys():
             self._cache.drop(name)
         self._names = set(present)
@@ -155,7 +158,7 @@ class Informer:
         async with aclosing(events) as stream:
             async for event in stream:
                 item = event.object
-                if event.type in ("ADDED", "MODIFIED"):
+                if event.type in ("ADDED", "MODIFIED") and (self._wanted is None or self._wanted(item)):
                     self._names.add(name_of(item))
                     self._cache.put(item)
                 elif event.type == "DELETED":
@@ -176,12 +179,22 @@ class InformerSource:
     """A `Source` of a remote cluster. Use as an async context manager; `follow` what is to be read.
 
     Reading a resource that is not followed raises LookupError: an empty answer would look like a deletion.
+    wanted     keeps copies of these objects alone. What it says of an object may change from no to yes only before the
+               object is there
     """
 
-    def __init__(self, client: Client, clock: Clock, *, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        *,
+        rng: random.Random | None = None,
+        wanted: Callable[[Object], bool] | None = None,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._rng = rng or random.Random()
+        self._wanted = wanted
         self._supervisor = Supervisor()
         self._caches: dict[Resource, ObjectCache] = {}
         self._informers: dict[tuple[Resource, str, str, str], tuple[Informer, asyncio.Task[None]]] = {}
@@ -204,7 +217,9 @@ class InformerSource:
         if key in self._informers:
             return self._informers[key][0]
         cache = self._caches.setdefault(resource, ObjectCache(resource))
-        informer = Informer(self._client, cache, self._clock, self._rng, namespace, label_selector, field_selector)
+        informer = Informer(
+            self._client, cache, self._clock, self._rng, namespace, label_selector, field_selector, self._wanted
+        )
         task = self._supervisor.spawn(informer.run(), name=f"informer {resource.id} {namespace}".rstrip())
         self._informers[key] = (informer, task)
         return informer

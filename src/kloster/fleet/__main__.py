@@ -25,7 +25,7 @@ def _options() -> Options:
     parser.add_argument("--bind", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--nodes", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--park-after", type=float, default=30.0)
     parser.add_argument("--lifeline-fd", type=int, default=-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kloster.aio.clock import Clock, parse_rfc3339
 from kloster.apiserver.authentication.certificates import Certificates
 from kloster.apiserver.authentication.chain import Chain
@@ -9,6 +11,7 @@ from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
 from kloster.apiserver.authorization.always import PrivilegedGroups, Union
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.pki import TokenKey
+from kloster.apiserver.ports import Authenticator
 from kloster.client.inprocess import ObjectView
 from kloster.client.transport import User
 from kloster.fleet.identity import Identity
@@ -35,9 +38,9 @@ def tokens(identity: Identity, view: ObjectView, clock: Clock, issuer: str) -> S
     return ServiceAccountTokens(KeySet(keys[0], retired), uid_of, clock, issuer)
 
 
-def authenticator(issued: ServiceAccountTokens, clock: Clock) -> Chain:
-    """Client certificates, then service-account tokens, then anonymous, as upstream."""
-    return Chain([Certificates(clock), issued])
+def authenticator(issued: ServiceAccountTokens, clock: Clock, first: Sequence[Authenticator] = ()) -> Chain:
+    """`first`, then client certificates, then service-account tokens, then anonymous, as upstream."""
+    return Chain([*first, Certificates(clock), issued])
 
 
 def authorizer(rbac: Rbac) -> Union:

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
+LONGEST_SOCKET_DIRECTORY = 80
 
 
 class DataDirError(Exception):
@@ -57,6 +60,23 @@ class DataDir:
     @property
     def admin_kubeconfig(self) -> Path:
         return self.root / "admin.conf"
+
+    def sockets(self) -> Path:
+        """Where Unix sockets are made. Their paths must be short, so a long directory's are elsewhere, as private."""
+        inside = self.root / "sockets"
+        if len(str(inside)) <= LONGEST_SOCKET_DIRECTORY:
+            inside.mkdir(exist_ok=True, mode=0o700)
+            return inside
+        digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
+        apart = Path(tempfile.gettempdir()) / f"kloster-{os.geteuid()}-{digest}"
+        with contextlib.suppress(FileExistsError):
+            apart.mkdir(mode=0o700)
+        found = apart.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise DataDirError(
+                f"{apart} is not a private directory of yours; remove it, or choose a shorter --data-dir"
+            )
+        return apart
 
     def cluster(self, id: str) -> Path:
         return self.root / "clusters" / id

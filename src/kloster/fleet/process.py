@@ -28,16 +28,17 @@ from kloster.apiserver.cluster import Settings
 from kloster.apiserver.http.listeners import raise_descriptor_limit
 from kloster.apiserver.http.server import Server
 from kloster.apiserver.observability.watchdog import Watchdog
-from kloster.fleet import addresses, host, memory
+from kloster.fleet import addresses, host, memory, shard, workers
 from kloster.fleet.assembly import Assembled
 from kloster.fleet.datadir import DataDir, write_json
 from kloster.fleet.host import EmbeddedHost
 from kloster.fleet.ports import Ports
 from kloster.fleet.reconciler import Fleet, url
-from kloster.fleet.shard import PAST, Parking, Shard, running
+from kloster.fleet.shard import PAST, Shard
 from kloster.fleet.shared import Shared
 from kloster.fleet.sites import FleetDirectory
 from kloster.fleet.templates import Templates
+from kloster.fleet.workers import Workers
 from kloster.runtime.dispatcher import Dispatcher
 from kloster.stores.threads import commit_threads
 from kloster.syncer.connector import HostConnector
@@ -52,6 +53,7 @@ FEW_FILES = 4096
 class Options:
     """Parsed once from the command line.
 
+    workers       processes that serve clusters; 1: this one, 0: one for each core
     ready_fd      where to say, as JSON, that the fleet is ready, or what went wrong
     lifeline_fd   a pipe; when its other end closes, the process ends
     park_after    seconds until a cluster that nobody uses is parked, 0 for never
@@ -61,7 +63,7 @@ class Options:
     bind: str = "127.0.0.1"
     port: int = 0
     nodes: int = 3
-    workers: int = 0
+    workers: int = 1
     ready_fd: int = -1
     park_after: float = 30.0
     lifeline_fd: int = -1
@@ -71,7 +73,7 @@ async def run(options: Options) -> None:
     """Run until a signal. Raises DataDirError, AddressInUse, StoreBroken before anything is served."""
     directory = DataDir(options.data_dir)
     directory.prepare()
-    with directory.locked():
+    with directory.locked() as lock:
         files = raise_descriptor_limit()
         if files < FEW_FILES:
             log.warning("few open files are allowed; each watch needs one", allowed=files, wanted=FEW_FILES)
@@ -79,7 +81,7 @@ async def run(options: Options) -> None:
         _on_signals(stop)
         if options.lifeline_fd >= 0:
             asyncio.get_running_loop().add_reader(options.lifeline_fd, _lifeline_cut, options.lifeline_fd, stop)
-        async with started(options, directory) as running:
+        async with started(options, directory, lock) as running:
             if not stop.is_set():
                 state = running.state()
                 write_json(directory.state, state)
@@ -98,7 +100,7 @@ class Running:
     options: Options
     shared: Shared
     host: EmbeddedHost
-    shard: Shard
+    serving: Shard | Workers
     fleet: Fleet
     common: str
 
@@ -112,12 +114,13 @@ class Running:
             "kloster": __version__,
             "nodes": "simulated",
             "nodeCount": self.options.nodes,
+            "workers": len(self.serving.workers) if isinstance(self.serving, Workers) else 0,
         }
 
 
 @contextlib.asynccontextmanager
-async def started(options: Options, directory: DataDir) -> AsyncIterator[Running]:
-    """The host and its fleet, running."""
+async def started(options: Options, directory: DataDir, lock: int = -1) -> AsyncIterator[Running]:
+    """The host and its fleet, running. `lock` is the descriptor of the directory's lock, which workers share."""
     clock = SystemClock()
     sites = FleetDirectory()
     ports = Ports.load(directory.ports)
@@ -133,17 +136,26 @@ async def started(options: Options, directory: DataDir) -> AsyncIterator[Running
         embedded = await host.start(shared, ports, options.nodes)
         stack.push_async_callback(embedded.close)
         supervisor.spawn(_forget_past(shared, embedded.cluster), name="forgetting")
-        hub, settings = embedded.hub, Settings()
-        connector = partial(HostConnector, hub)
-        shard = await stack.enter_async_context(running(shared, hub, connector, settings, Parking(options.park_after)))
+        serving = await stack.enter_async_context(_serving(shared, embedded, options, lock))
         common = _listen_common(shared, ports, options)
         await ports.saved(executor)
-        fleet = Fleet(shared, ports, shard, settings, common)
-        shard.on_failure = lambda wish, error: fleet.look_at(wish)
+        fleet = Fleet(shared, ports, serving, Settings(), common)
+        serving.on_failure = fleet.look_at
         embedded.cluster.attach([fleet.controller()])
         await fleet.wait_seen(embedded.cluster.source)
-        yield Running(options, shared, embedded, shard, fleet, common)
+        yield Running(options, shared, embedded, serving, fleet, common)
         await embedded.cluster.detach()
+
+
+def _serving(
+    shared: Shared, embedded: EmbeddedHost, options: Options, lock: int
+) -> contextlib.AbstractAsyncContextManager[Shard | Workers]:
+    """Where clusters are served: here, or in workers."""
+    count = options.workers or len(os.sched_getaffinity(0))
+    if count > 1:
+        return workers.running(shared, embedded, count, options.park_after, lock)
+    connector = partial(HostConnector, embedded.hub)
+    return shard.running(shared, embedded.hub, connector, Settings(), shard.Parking(options.park_after))
 
 
 async def _forget_past(shared: Shared, cluster: Assembled) -> None:

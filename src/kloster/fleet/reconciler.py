@@ -57,6 +57,10 @@ class Serving(Protocol):
         """Serve the cluster no longer. Idempotent."""
         ...
 
+    async def forget(self, id: str) -> None:
+        """The cluster is deleted."""
+        ...
+
 
 @dataclass(slots=True)
 class Fleet:
@@ -257,6 +261,7 @@ class Fleet:
         if not await delete.delete_host_namespace(context.client, tenant):
             return Result(1.0)
         await delete.remove_state(self.shared, self.ports, metadata["uid"])
+        await self.serving.forget(metadata["uid"])
         self.shared.metrics.forget(f"{metadata['namespace']}/{metadata['name']}")
         self.known.pop(Key(metadata["namespace"], metadata["name"]), None)
         left = [one for one in metadata["finalizers"] if one != FINALIZER]

@@ -72,7 +72,7 @@ class Shard:
     settings: Settings
     parking: Parking
     supervisor: Supervisor
-    on_failure: Callable[[Wish, Exception], None] = lambda wish, error: None
+    on_failure: Callable[[Wish], None] = lambda wish: None
     slots: dict[str, Slot] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     clock: Clock = field(init=False)
@@ -136,6 +136,9 @@ class Shard:
         await self.shared.server.close_site(slot.site.name)
         await slot.close()
 
+    async def forget(self, id: str) -> None:
+        """The cluster is deleted; a shard remembers nothing of it."""
+
     async def _change_wish(self, slot: Slot, wish: Wish) -> None:
         """Another spec: the cluster's controllers start anew."""
         slot.wish = wish
@@ -192,7 +195,7 @@ class Shard:
     def failed(self, wish: Wish, error: Exception) -> None:
         if wish.id not in self.asked:  # else whoever asked is told
             log.error("cluster cannot be opened", cluster=wish.display, error=str(error))
-            self.on_failure(wish, error)
+            self.on_failure(wish)
 
     def _material(self, wish: Wish) -> Material:
         """Keys are read when a handshake needs them."""
@@ -264,10 +267,11 @@ async def running(
     connector: Callable[[Tenancy], NodeConnector | None],
     settings: Settings,
     parking: Parking,
+    on_failure: Callable[[Wish], None] = lambda wish: None,
 ) -> AsyncIterator[Shard]:
     """A shard of this process."""
     async with Supervisor() as supervisor:
-        shard = Shard(shared, hub, connector, settings, parking, supervisor)
+        shard = Shard(shared, hub, connector, settings, parking, supervisor, on_failure)
         shared.metrics.add(shard.families)
         shard.spawn(shard.forget_past(), "forgetting")
         if parking.after > 0:

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +29,11 @@ PORT_SHARE = 4
 
 
 class Server:
-    """Serves any number of clusters in one event loop. Use as an async context manager, then `listen_*`."""
+    """Serves any number of clusters in one event loop. Use as an async context manager, then `listen_*`.
+
+    elsewhere   asked, with the name in the ClientHello and the untouched socket, about each connection to the common
+                address: True if another process has got a copy of the socket and goes on
+    """
 
     def __init__(self, directory: Directory, limits: Limits | None = None, drain: float = 10.0) -> None:
         self.directory = directory
@@ -40,6 +44,7 @@ class Server:
         self._welcoming: set[asyncio.Task[None]] = set()
         self._at_port: Counter[int] = Counter()  # of those in `_welcoming`
         self._listeners: list[listeners.Listener] = []
+        self.elsewhere: Callable[[str, socket.socket], bool] | None = None
 
     async def __aenter__(self) -> Server:
         self.loop = asyncio.get_running_loop()
@@ -149,7 +154,7 @@ class Server:
 
     async def _by_hello(self, accepted: socket.socket) -> _Choice | None:
         name = await self._peek(accepted)
-        if name is None:
+        if name is None or (name and self.elsewhere is not None and self.elsewhere(name, accepted)):
             return None
         site = self.directory.by_host(name) if name else None
         if site is not None:
