@@ -232,7 +232,7 @@ class Workers:
         stream, parcels = socket.socketpair(), socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         passed = (stream[1].fileno(), parcels[1].fileno(), self._lock)
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220  does not wait
                 [sys.executable, "-m", "kloster.fleet.worker", *map(str, passed[:2])],
                 pass_fds=passed,
                 stdin=subprocess.DEVNULL,
