@@ -18,7 +18,7 @@ import yaml
 from tests.fleet.world import World, fleet, make_namespace, unverified
 
 from kloster.apimachinery import Object
-from kloster.cli.hostapi import _load_pair
+from kloster.client.pem import load_pair
 from kloster.client.resources import SERVICE_ACCOUNTS
 
 PODS = "/api/v1/pods"
@@ -53,7 +53,7 @@ def ask(address: Address, identity: Identity, path: str = PODS) -> tuple[int | s
     """(status, body) of a GET; ("refused", None) if the handshake was."""
     context = unverified()
     if identity.pem:
-        _load_pair(context, identity.pem)
+        load_pair(context, identity.pem)
     parts = urlsplit(address.server)
     connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=10, context=context)
     try:

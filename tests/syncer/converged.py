@@ -16,7 +16,8 @@ from kloster.client.resources import (
     SERVICES,
 )
 from kloster.syncer.names import NAME, NAMESPACE, TOKENS_OF, UID
-from kloster.syncer.references import ended, of_pod
+from kloster.syncer.references import of_pod
+from kloster.workloads.pods import is_terminal
 
 KINDS = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
 
@@ -38,7 +39,7 @@ async def check(cluster: Virtual) -> None:
         found.pop(("default", "kubernetes"), None)
         wanted[resource] = found
     for pod in pods.values():
-        for kind, name in of_pod(pod) if not ended(pod) else ():
+        for kind, name in of_pod(pod) if not is_terminal(pod) else ():
             item = await cluster.find(KINDS[kind], name, pod["metadata"]["namespace"]) if kind in KINDS else None
             if item is not None:
                 wanted[KINDS[kind]][key(item)] = item["metadata"]["uid"]
@@ -51,7 +52,7 @@ async def check(cluster: Virtual) -> None:
             assert name not in found, f"{resource.plural} {name} is there twice"
             found[name] = annotations[UID]
         if resource is PODS:  # a finished pod may have lost its host pod
-            objects = {name: uid for name, uid in objects.items() if name in found or not ended(pods[name])}
+            objects = {name: uid for name, uid in objects.items() if name in found or not is_terminal(pods[name])}
         assert found == objects, resource.plural
     await _tokens(cluster, pods)
     await _statuses(cluster, pods)
@@ -63,7 +64,7 @@ async def check(cluster: Virtual) -> None:
 async def _tokens(cluster: Virtual, pods: dict[tuple[str, str], Object]) -> None:
     hosts = [one for one in await cluster.on_host(SECRETS) if TOKENS_OF in one["metadata"]["annotations"]]
     found = sorted((one["metadata"]["annotations"][TOKENS_OF], one["metadata"]["annotations"][UID]) for one in hosts)
-    wanted = sorted((f"{n[0]}/{n[1]}", one["metadata"]["uid"]) for n, one in pods.items() if not ended(one))
+    wanted = sorted((f"{n[0]}/{n[1]}", one["metadata"]["uid"]) for n, one in pods.items() if not is_terminal(one))
     assert found == wanted
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from kloster.apimachinery.errors import StatusError
 from kloster.cli.errors import CliError
+from kloster.client.pem import load_pair
 
 TIMEOUT = 30.0
 
@@ -125,7 +124,7 @@ def _context(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLCont
         context = ssl.create_default_context(cadata=authority.decode() if authority else None)
     certificate, key = _data(user, "client-certificate"), _data(user, "client-key")
     if certificate and key:
-        _load_pair(context, certificate + b"\n" + key)
+        load_pair(context, certificate + b"\n" + key)
     return context
 
 
@@ -134,19 +133,3 @@ def _data(section: Mapping[str, Any], name: str) -> bytes:
     if section.get(f"{name}-data"):
         return base64.b64decode(section[f"{name}-data"])
     return Path(section[name]).read_bytes() if section.get(name) else b""
-
-
-def _load_pair(context: ssl.SSLContext, pem: bytes) -> None:
-    """OpenSSL reads certificates from files only; where there is anonymous memory, nothing touches a disk."""
-    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
-        descriptor = os.memfd_create("kloster-client", os.MFD_CLOEXEC)
-        try:
-            os.write(descriptor, pem)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
-        return
-    with NamedTemporaryFile() as file:
-        file.write(pem)
-        file.flush()
-        context.load_cert_chain(file.name)

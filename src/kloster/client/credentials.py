@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import ssl
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import orjson
 from kloster.aio.clock import Clock, parse_rfc3339
 from kloster.client.errors import ConfigError, ConnectionFailed
 from kloster.client.kubeconfig import Connection, ExecCredential
+from kloster.client.pem import load_pair
 
 _REREAD = 60.0  # seconds between looks at a token file; the kubelet renews it long before it expires
 _HELPER_TIMEOUT = 60.0
@@ -30,21 +30,10 @@ def tls_context(connection: Connection) -> ssl.SSLContext | None:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if connection.certificate and connection.key:
-            _load_pair(context, connection.certificate, connection.key)
+            load_pair(context, connection.certificate + b"\n" + connection.key)
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
         raise ConfigError(f"the certificates for {connection.server} cannot be used: {error}") from error
     return context
-
-
-def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """OpenSSL's binding reads a pair from a file only: a private one that is gone at once."""
-    handle, name = tempfile.mkstemp(prefix="kloster-")  # created with mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(certificate + b"\n" + key)
-        context.load_cert_chain(name)
-    finally:
-        Path(name).unlink()
 
 
 class Authorization:

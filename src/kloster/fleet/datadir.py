@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
 LONGEST_SOCKET_DIRECTORY = 80
 
 

@@ -58,10 +58,11 @@ def matches(selector: Selector, labels: Mapping[str, str] | None) -> bool:
     for key, value in (selector.get("matchLabels") or {}).items():
         if labels.get(key) != value:
             return False
-    return all(_fulfils(expression, labels) for expression in selector.get("matchExpressions") or ())
+    return all(fulfils(expression, labels) for expression in selector.get("matchExpressions") or ())
 
 
-def _fulfils(expression: Selector, labels: Mapping[str, str]) -> bool:
+def fulfils(expression: Selector, labels: Mapping[str, str]) -> bool:
+    """Whether the labels fulfil one requirement (In, NotIn, Exists, DoesNotExist)."""
     key, values = expression.get("key", ""), expression.get("values") or ()
     match expression.get("operator"):
         case "In":

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from kloster.apimachinery import Object
 from kloster.nodes import status as pod_status
 from kloster.nodes.ports import Action, ContainerState, PodState, RemovePod, StartContainer, StartSandbox, StopPod
+from kloster.workloads import pods
 
 BACKOFF_FIRST = 10.0
 BACKOFF_MOST = 300.0
 RETRY = 2.0  # seconds between attempts at what failed for a missing ConfigMap, Secret or claim
-TERMINAL = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def decide(pod: Object, state: PodState, now: float, host_ip: str) -> Decision:
     """What is to be done for `pod` now."""
     if pod["metadata"].get("deletionTimestamp"):
         return _terminate(pod, state, now, host_ip)
-    if pod.get("status", {}).get("phase") in TERMINAL:
+    if pods.is_terminal(pod):
         done = (RemovePod(),) if state.sandbox != "absent" else ()
         return Decision(done, pod["status"])
     if _past_deadline(pod, state, now):
@@ -139,7 +139,7 @@ def _go_seconds(seconds: float) -> str:
 
 
 def _terminate(pod: Object, state: PodState, now: float, host_ip: str) -> Decision:
-    if pod.get("status", {}).get("phase") in TERMINAL:
+    if pods.is_terminal(pod):
         return Decision((RemovePod(),), pod["status"], remove=True)
     running = [one for one in state.containers.values() if one.phase == "running"]
     stopped = replace(state, stopping=True)

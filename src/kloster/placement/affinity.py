@@ -8,28 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kloster.apimachinery import Object
+from kloster.kinds import selector as label_selector
 
 
 def matches_expression(expression: Object, labels: Mapping[str, str]) -> bool:
-    """One match expression of a node selector or label selector (In, NotIn, Exists, DoesNotExist, Gt, Lt)."""
+    """One match expression of a node selector: those of label selectors, and Gt and Lt."""
     key, operator = expression["key"], expression["operator"]
-    values = expression.get("values") or []
-    present = key in labels
-    if operator == "In":
-        return present and labels[key] in values
-    if operator == "NotIn":
-        return not present or labels[key] not in values
-    if operator == "Exists":
-        return present
-    if operator == "DoesNotExist":
-        return not present
-    if operator in ("Gt", "Lt") and present:
-        try:
-            mine, limit = int(labels[key]), int(values[0])
-        except (ValueError, IndexError):
-            return False
-        return mine > limit if operator == "Gt" else mine < limit
-    return False
+    if operator not in ("Gt", "Lt"):
+        return label_selector.fulfils(expression, labels)
+    if key not in labels:
+        return False
+    try:
+        mine, limit = int(labels[key]), int((expression.get("values") or [])[0])
+    except (ValueError, IndexError):
+        return False
+    return mine > limit if operator == "Gt" else mine < limit
 
 
 def matches_term(term: Object, name: str, labels: Mapping[str, str]) -> bool:
@@ -64,13 +57,9 @@ def _node_affinity(spec: Object) -> Object:
     return found
 
 
-def selects(selector: Object | None, labels: Mapping[str, str]) -> bool:
+def selects(chosen: Object | None, labels: Mapping[str, str]) -> bool:
     """A metav1.LabelSelector: None selects nothing, an empty one everything."""
-    if selector is None:
-        return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(matches_expression(one, labels) for one in selector.get("matchExpressions") or ())
+    return chosen is not None and label_selector.matches(chosen, labels)
 
 
 def required_terms(pod: Object, field: str) -> Iterable[Object]:

@@ -20,6 +20,7 @@ from kloster.runtime.api import Context, Controller, Key, Result, Watch
 from kloster.scheduler import claims, plugins, preemption
 from kloster.scheduler.cycle import Cycle
 from kloster.scheduler.snapshot import NodeInfo, Snapshot
+from kloster.workloads import pods
 
 SCHEDULER_NAME = "default-scheduler"
 LOOK_AGAIN = 60.0
@@ -75,7 +76,7 @@ def wants_scheduling(pod: Object) -> bool:
         spec.get("nodeName")
         or pod["metadata"].get("deletionTimestamp")
         or spec.get("schedulerName", SCHEDULER_NAME) != SCHEDULER_NAME
-        or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        or pods.is_terminal(pod)
     )
 
 
@@ -94,7 +95,7 @@ def scheduler_controller(snapshot: Snapshot) -> Controller:
         """A pod that ends or leaves makes room."""
         if not waiting or not change.object["spec"].get("nodeName"):
             return False
-        return change.new is None or change.new.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        return change.new is None or pods.is_terminal(change.new)
 
     def claimed(change: Change) -> Iterable[Key]:
         """A claim has come or been bound."""
@@ -124,13 +125,7 @@ def scheduler_controller(snapshot: Snapshot) -> Controller:
             await _bind(context, snapshot, pod, placement.node)
             return None
         waiting[key] = None
-        victims = preemption.choose(pod, snapshot, feasible)
-        text = placement.message
-        if victims is None:
-            text += _unhelpful(len(snapshot.ready()))
-        await _unschedulable(context, pod, text)
-        if victims is not None:
-            await _preempt(context, pod, victims)
+        await _make_room(context, snapshot, pod, placement.message)
         return Result(after=LOOK_AGAIN)
 
     watches = (
@@ -140,6 +135,14 @@ def scheduler_controller(snapshot: Snapshot) -> Controller:
         Watch(PERSISTENT_VOLUME_CLAIMS, claimed),
     )
     return Controller("scheduler", watches, reconcile)
+
+
+async def _make_room(context: Context, snapshot: Snapshot, pod: Object, message: str) -> None:
+    """The pod fits nowhere: say why, and push out others if that helps."""
+    victims = preemption.choose(pod, snapshot, feasible)
+    await _unschedulable(context, pod, message + ("" if victims is not None else _unhelpful(len(snapshot.ready()))))
+    if victims is not None:
+        await _preempt(context, pod, victims)
 
 
 def _unhelpful(total: int) -> str:

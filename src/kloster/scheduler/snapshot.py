@@ -9,9 +9,7 @@ from kloster.client.api import Change, Source
 from kloster.client.resources import NAMESPACES, NODES, PODS
 from kloster.placement.affinity import required_terms
 from kloster.placement.resources import Amounts, add, amounts, pod_requests, subtract
-
-ENDED = ("Succeeded", "Failed")
-
+from kloster.workloads import pods
 
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "labels", "deletionTimestamp")
 _SPEC = ("nodeName", "priority", "hostNetwork", "overhead", "resources", "affinity")
@@ -92,7 +90,7 @@ class Snapshot:
             del self.nodes[info.name]
 
     def _pod_changed(self, change: Change) -> None:
-        if change.new is None or change.new.get("status", {}).get("phase") in ENDED:
+        if change.new is None or pods.is_terminal(change.new):
             self.drop(change.object)
         elif change.new["spec"].get("nodeName"):
             self._put(change.new)

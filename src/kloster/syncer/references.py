@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from kloster.apimachinery import Object
 from kloster.client.api import Change, Source
 from kloster.client.resources import PODS
-
-ENDED = ("Succeeded", "Failed")
+from kloster.workloads.pods import is_terminal
 
 
 def of_pod(pod: Object) -> Iterator[tuple[str, str]]:
@@ -97,7 +96,7 @@ class References:
             return
         metadata = change.object["metadata"]
         pod = (metadata["namespace"], metadata["name"])
-        living = new is not None and not ended(new)
+        living = new is not None and not is_terminal(new)
         self._refer(pod, frozenset((kind, pod[0], name) for kind, name in of_pod(change.object)) if living else NOTHING)
         self._run(pod, "" if new is None else new["spec"].get("nodeName") or "")
 
@@ -142,13 +141,8 @@ def _same(old: Object, new: Object) -> bool:
     """Whether nothing has changed that matters here. Every change of a spec raises the generation; binding does not
     in all versions."""
     return (
-        ended(old) == ended(new)
+        is_terminal(old) == is_terminal(new)
         and old["metadata"]["uid"] == new["metadata"]["uid"]
         and old["metadata"].get("generation") == new["metadata"].get("generation")
         and old["spec"].get("nodeName") == new["spec"].get("nodeName")
     )
-
-
-def ended(pod: Object) -> bool:
-    """Whether the pod has run for good."""
-    return (pod.get("status") or {}).get("phase") in ENDED

@@ -21,7 +21,7 @@ from kloster.syncer.engine import OVERTAKEN, Syncer
 from kloster.syncer.hub import owned
 from kloster.syncer.names import NAME, NAMESPACE, TOKENS_OF, UID
 from kloster.syncer.podspec.volumes import projected_tokens, token_secret_name
-from kloster.syncer.references import ended
+from kloster.workloads.pods import is_terminal
 
 RENEW_AT = "kloster.dev/renew-at"
 DEFAULT_SECONDS = 3607
@@ -69,11 +69,11 @@ def token_controller(syncer: Syncer) -> Controller:
         if change.old is None or change.new is None:
             return True
         same = change.old["metadata"]["uid"] == change.new["metadata"]["uid"]
-        return not same or ended(change.old) != ended(change.new)
+        return not same or is_terminal(change.old) != is_terminal(change.new)
 
     async def reconcile(context: Context, key: Key) -> Result | None:
         pod = context.source.get(PODS, key.namespace, key.name)
-        wanted = projected_tokens(pod) if pod is not None and not ended(pod) else []
+        wanted = projected_tokens(pod) if pod is not None and not is_terminal(pod) else []
         await _remove_others(syncer, known.get(key, ()), pod["metadata"]["uid"] if pod is not None and wanted else None)
         if pod is None or not wanted:
             return None

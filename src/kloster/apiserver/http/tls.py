@@ -11,13 +11,10 @@ Python offers it cannot complete a handshake with a certificate that it does not
 
 from __future__ import annotations
 
-import os
 import ssl
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from kloster.client.pem import load_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +26,6 @@ class Material:
     client_ca: str = ""
 
 
-@contextmanager
-def _as_file(data: bytes) -> Iterator[str]:
-    """A path under which `data` can be read: in anonymous memory where possible, to keep keys off disks."""
-    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
-        descriptor = os.memfd_create("kloster-tls", os.MFD_CLOEXEC)
-        try:
-            os.write(descriptor, data)
-            yield f"/proc/self/fd/{descriptor}"
-        finally:
-            os.close(descriptor)
-    else:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            yield file.name
-
-
 def server_context(material: Material) -> ssl.SSLContext:
     """A context for one cluster: TLS 1.2 or newer, HTTP/1.1, client certificates of its own CA only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -53,8 +33,7 @@ def server_context(material: Material) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     # One ticket is enough for clients that reconnect; each context has ticket keys of its own.
     context.num_tickets = 1
-    with _as_file(material.chain + b"\n" + material.key) as path:
-        context.load_cert_chain(path)
+    load_pair(context, material.chain + b"\n" + material.key)
     if material.client_ca:
         context.load_verify_locations(cadata=material.client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL

@@ -31,9 +31,9 @@ from kloster.nodes.ports import (
     StartSandbox,
     StopPod,
 )
+from kloster.workloads import pods
 
 RUN_SECONDS = "simulated.kloster.dev/run-seconds"
-ENDED = ("Succeeded", "Failed")
 EXIT_CODE = "simulated.kloster.dev/exit-code"
 MOST_SECONDS = 10 * 365 * 86400.0
 MOST_CODE = 255
@@ -155,7 +155,7 @@ class SimulatedExecutor:
         status = pod.get("status", {})
         accepted = parse_rfc3339(status["startTime"]) if status.get("startTime") else now
         record = _Pod(accepted)
-        if not status.get("podIP") or status.get("phase") in ENDED:
+        if not status.get("podIP") or pods.is_terminal(pod):
             return record  # nothing of an ended pod is left here
         record.sandbox_at = accepted
         record.ip = status["podIP"]

@@ -41,9 +41,6 @@ REFUSED = "SyncRefused"
 PASSED = ("simulated.kloster.dev/run-seconds", "simulated.kloster.dev/exit-code")
 
 
-OURS = (CLUSTER, NAMESPACE, LABELS, ANNOTATIONS, IMAGES, RESOURCES, *PASSED)
-
-
 def pod(tenancy: Tenancy, virtual: Object) -> Object:
     """Metadata of the host pod. Labels and annotations of the tenant travel as text for the downward API."""
     identity = tenancy.identity("Pod", virtual)

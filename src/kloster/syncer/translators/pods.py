@@ -31,6 +31,7 @@ from kloster.syncer.actions import (
 from kloster.syncer.names import TOKENS_OF, UID, virtual_key
 from kloster.syncer.podspec import containers, isolation, metadata, scheduling, volumes
 from kloster.syncer.translator import Refused, Related, Translator, World
+from kloster.workloads.pods import is_terminal
 
 NEEDED = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS, "PersistentVolumeClaim": PERSISTENT_VOLUME_CLAIMS}
 
@@ -78,7 +79,7 @@ def _delete(host: Object, grace: int | None) -> DeleteHost:
 
 def _begin(world: World, virtual: Object) -> list[Action]:
     """There is no host pod: make it, or accept that it is gone."""
-    if references.ended(virtual):
+    if is_terminal(virtual):
         return []
     if virtual["spec"].get("nodeName") and _was_scheduled(virtual):
         # It was on the host and is not any more: evicted, or its node was lost.
