@@ -208,13 +208,19 @@ class Slot:
         return now - max(self.used, self._since) >= after
 
     def _begin(self, change: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None]:
-        """The change that is under way; if there is none, this one."""
-        if self._change is None:
+        """The change that is under way; if there is none, this one.
+
+        A change that is over may not have told yet (`_ended` runs in a later turn of the loop). It is not waited for:
+        awaiting it would not give the loop that turn, and whoever asks again and again would hold it for ever.
+        """
+        if self._change is None or self._change.done():
             self._change = self._keeper.spawn(change(), f"{name} {self.wish.display}")
             self._change.add_done_callback(self._ended)
         return self._change
 
-    def _ended(self, _: asyncio.Task[None]) -> None:
+    def _ended(self, change: asyncio.Task[None]) -> None:
+        if self._change is not change:
+            return  # the next one has begun already
         self._change = None
         if self._wanted and self.cluster is None:
             self._begin(self._wake, "wake")
