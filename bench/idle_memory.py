@@ -31,7 +31,7 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clusters", type=int, default=100)
-    parser.add_argument("--park-after", type=float, default=5.0, help="seconds until an idle cluster is parked")
+    parser.add_argument("--park-after", type=float, default=30.0, help="seconds until an idle cluster is parked")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait at most for memory to settle")
     parser.add_argument("--workers", type=int, default=1, help="as of kloster up")
     parser.add_argument("--directory", type=Path, help="scratch directory on a disk (default: build/bench)")

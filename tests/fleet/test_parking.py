@@ -18,7 +18,7 @@ from kloster.client.api import Resource
 from kloster.client.client import Client
 from kloster.client.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, JOBS, NAMESPACES, PODS
 from kloster.fleet.assembly import Assembled
-from kloster.fleet.shard import Shard
+from kloster.fleet.shard import Parking, Shard
 from kloster.fleet.wish import Wish
 
 THINGS = Resource("example.com", "v1", "things", "Thing", True)
@@ -314,3 +314,20 @@ async def test_a_parked_cluster_can_be_deleted(world: World) -> None:
     await world.park(cluster)
     await world.delete("dev")
     assert not world.files(cluster).exists()
+
+
+@in_fleet
+async def test_there_is_room_for_so_many_and_the_longest_idle_leave_first(world: World) -> None:
+    clusters = [await world.create(f"c{number}") for number in range(3)]
+    slots = [world.slot(cluster) for cluster in clusters]
+    shard = world.shard
+    shard.parking = Parking(after=1000.0, room=1, hurry=0.05)
+    for slot, ago in zip(slots, (20.0, 5.0, 10.0), strict=True):
+        slot.used = shard.clock.monotonic() - ago
+
+    async def one_left() -> bool:
+        await shard.park_idle(1000.0)
+        return sum(slot.cluster is not None for slot in slots) == 1
+
+    await eventually(one_left)
+    assert slots[1].cluster is not None

@@ -28,12 +28,17 @@ _BASE = 400
 
 
 class Memo:
-    """What has been derived from one entry, with the schema of `stamp`. `cost` is what the cache accounts for it."""
+    """What has been derived from one entry, with the schema of `stamp`.
 
-    __slots__ = ("cost", "encoded", "metadata", "object", "parts", "rows", "stamp")
+    cost    what the cache accounts for it
+    used    when it was asked for last, counted in calls of `FormCache.age`
+    """
+
+    __slots__ = ("cost", "encoded", "metadata", "object", "parts", "rows", "stamp", "used")
 
     def __init__(self, cost: int, stamp: str) -> None:
         self.cost = cost
+        self.used = 0
         self.stamp = stamp
         self.object: Object | None = None
         self.parts: dict[str, Parts] | None = None
@@ -45,20 +50,23 @@ class Memo:
 class FormCache:
     """Bounds what all memos together hold. `limit` in bytes, roughly."""
 
-    __slots__ = ("_cost", "_order", "limit")
+    __slots__ = ("_cost", "_now", "_order", "limit")
 
     def __init__(self, limit: int = 64 << 20) -> None:
         self.limit = limit
         self._cost = 0
+        self._now = 0
         self._order: deque[tuple[Entry, Memo]] = deque()
 
     def _memo(self, served: Served, entry: Entry) -> Memo:
         memo = entry.memo
         if isinstance(memo, Memo) and memo.stamp == served.stamp:
+            memo.used = self._now
             return memo
         # New, or derived before its definition changed, or by another cluster that shares the entry and defines it
         # in another way.
         memo = entry.memo = Memo(_BASE + _DECODED * (len(entry.head) + len(entry.tail)), served.stamp)
+        memo.used = self._now
         self._order.append((entry, memo))
         self._cost += memo.cost
         while self._cost > self.limit and len(self._order) > 1:
@@ -76,13 +84,25 @@ class FormCache:
         )
         self._cost = sum(memo.cost for _, memo in self._order)
 
-    def clear(self) -> None:
-        """Drop everything: nobody has asked for a while. It is derived anew when it is needed."""
-        for entry, memo in self._order:
-            if entry.memo is memo:
-                entry.memo = None
-        self._order.clear()
+    def age(self) -> int:
+        """Called every few seconds: drop what nobody has asked for since the call before last, and what is out of date.
+        Returns how many bytes that were, roughly.
+
+        So a burst of work does not leave the memory in pieces that nobody can give back.
+        """
+        self._now += 1
+        before, kept = self._cost, deque[tuple[Entry, Memo]]()
         self._cost = 0
+        for entry, memo in self._order:
+            if entry.memo is not memo:
+                continue
+            if memo.used < self._now - 1:
+                entry.memo = None
+            else:
+                kept.append((entry, memo))
+                self._cost += memo.cost
+        self._order = kept
+        return before - self._cost
 
     def object(self, served: Served, entry: Entry) -> Object:
         """The object in its storage version, complete. Shared: never change it."""

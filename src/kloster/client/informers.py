@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change, Resource
 from kloster.client.client import Client
 from kloster.client.errors import ClientError
+from kloster.client.packed import Packed
 from kloster.client.sources import Name, OwnerIndex, name_of
 
 log = structlog.get_logger(__name__)
@@ -43,9 +44,9 @@ Handler = Callable[[Change], None]
 class ObjectCache:
     """The objects of one resource, and who owns them."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, packed: bool = False) -> None:
         self.resource = resource
-        self.items: dict[Name, Object] = {}
+        self.items: MutableMapping[Name, Object] = Packed() if packed else {}
         self.handlers: list[Handler] = []
         self._owners = OwnerIndex()
 
@@ -181,6 +182,7 @@ class InformerSource:
     Reading a resource that is not followed raises LookupError: an empty answer would look like a deletion.
     wanted     keeps copies of these objects alone. What it says of an object may change from no to yes only before the
                object is there
+    packed     keeps copies encoded: less memory, more time for who reads much
     """
 
     def __init__(
@@ -190,9 +192,11 @@ class InformerSource:
         *,
         rng: random.Random | None = None,
         wanted: Callable[[Object], bool] | None = None,
+        packed: bool = False,
     ) -> None:
         self._client = client
         self._clock = clock
+        self._packed = packed
         self._rng = rng or random.Random()
         self._wanted = wanted
         self._supervisor = Supervisor()
@@ -209,6 +213,12 @@ class InformerSource:
         await self._supervisor.__aexit__(kind, error, trace)
         self._informers.clear()
 
+    def rest(self) -> None:
+        """Keep nothing decoded, as far as copies are kept encoded at all: nobody reads for a while."""
+        for cache in self._caches.values():
+            if isinstance(cache.items, Packed):
+                cache.items.rest()
+
     def follow(
         self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
     ) -> Informer:
@@ -216,7 +226,7 @@ class InformerSource:
         key = (resource, namespace, label_selector, field_selector)
         if key in self._informers:
             return self._informers[key][0]
-        cache = self._caches.setdefault(resource, ObjectCache(resource))
+        cache = self._caches.setdefault(resource, ObjectCache(resource, self._packed))
         informer = Informer(
             self._client, cache, self._clock, self._rng, namespace, label_selector, field_selector, self._wanted
         )
@@ -237,7 +247,7 @@ class InformerSource:
         items = self._cache(resource).items
         if not namespace:
             return tuple(items.values())
-        return [item for name, item in items.items() if name[0] == namespace]
+        return [items[name] for name in items if name[0] == namespace]
 
     def owned_by(self, resource: Resource, namespace: str, uid: str) -> Sequence[Object]:
         return self._cache(resource).owned_by(namespace, uid)

@@ -5,6 +5,15 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kloster.fleet.shared import Shared
+
+AGE = 2.0
+"""Seconds; forms that nobody has asked for live one to two of these."""
+WORTH_IT = 4 << 20
+"""Bytes that are worth a run of the collector."""
 
 THRESHOLDS = (20_000, 20, 20)
 """New containers before a young collection (about a millisecond), young ones before a middle one, and so on."""
@@ -15,6 +24,14 @@ def give_back() -> None:
     gc.collect()
     if _trim is not None:
         _trim(0)
+
+
+async def rest(shared: Shared) -> None:
+    """Let forms that nobody asks for go, and give their memory back. Runs until it is cancelled."""
+    while True:
+        await shared.clock.sleep(AGE)
+        if shared.forms.age() > WORTH_IT:
+            give_back()
 
 
 def settle() -> None:

@@ -136,6 +136,7 @@ async def started(options: Options, directory: DataDir, lock: int = -1) -> Async
         embedded = await host.start(shared, ports, options.nodes)
         stack.push_async_callback(embedded.close)
         supervisor.spawn(_forget_past(shared, embedded.cluster), name="forgetting")
+        supervisor.spawn(memory.rest(shared), name="resting")
         serving = await stack.enter_async_context(_serving(shared, embedded, options, lock))
         common = _listen_common(shared, ports, options)
         await ports.saved(executor)

@@ -48,13 +48,21 @@ PAST = 150.0
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """When clusters are parked. `after` is in seconds, 0 for never; `every` is how often the shard looks around."""
+    """When clusters are parked.
+
+    after    seconds that a cluster must have been idle; 0 for never
+    room     how many may stay awake so long; of more than that, those that have been idle longest are parked after
+             `hurry` seconds, so that a burst of clusters does not leave the process large for ever
+    """
 
     after: float = 30.0
+    room: int = 8
+    hurry: float = 1.0
 
     @property
     def every(self) -> float:
-        return min(max(self.after / 4, 0.05), 5.0)
+        """How often the shard looks around."""
+        return min(max(self.after / 4, 0.05), 1.0)
 
 
 @dataclass(slots=True)
@@ -63,6 +71,7 @@ class Shard:
 
     hub         the host, as this process sees it
     connector   the way to a cluster's pods, for logs and exec
+    on_quiet    told when clusters were parked: a good moment to forget what can be had again
     on_failure  told when a parked cluster could not be opened again
     """
 
@@ -73,6 +82,7 @@ class Shard:
     parking: Parking
     supervisor: Supervisor
     on_failure: Callable[[Wish], None] = lambda wish: None
+    on_quiet: Callable[[], None] = lambda: None
     slots: dict[str, Slot] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     clock: Clock = field(init=False)
@@ -232,13 +242,20 @@ class Shard:
             await self.park_idle(self.parking.after)
 
     async def park_idle(self, after: float) -> int:
-        """Park every cluster that has been idle for `after` seconds. Returns how many."""
+        """Park every cluster that has been idle for `after` seconds, and those that there is no room for.
+
+        Returns how many were parked.
+        """
         now = self.clock.monotonic()
-        idle = [slot for slot in self.slots.values() if slot.is_idle(now, after)]
+        awake = sorted((slot for slot in self.slots.values() if slot.cluster is not None), key=lambda slot: slot.used)
+        idle = [slot for slot in awake if slot.is_idle(now, after)]
+        surplus = len(awake) - len(idle) - self.parking.room
+        if surplus > 0:
+            idle += [slot for slot in awake if slot not in idle and slot.is_idle(now, self.parking.hurry)][:surplus]
         for slot in idle:
             await slot.park()
         if idle:
-            self.shared.forms.clear()
+            self.on_quiet()
             memory.give_back()
         return len(idle)
 

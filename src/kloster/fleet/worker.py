@@ -144,7 +144,7 @@ class Worker:
         transport = HttpTransport(Connection(f"unix://{told['host_socket']}", token=told["token"]))
         client = Client(transport, user_agent="kloster-syncer")
         stack.push_async_callback(client.aclose)
-        source = await stack.enter_async_context(InformerSource(client, clock, wanted=self._wanted))
+        source = await stack.enter_async_context(InformerSource(client, clock, wanted=self._wanted, packed=True))
         for resource in (*FOLLOWED, NAMESPACES, NODES):
             source.follow(resource)
         await source.wait_synced()
@@ -157,6 +157,8 @@ class Worker:
         server.listen_unix(told["socket"])
         watchdog = Watchdog(clock)
         supervisor.spawn(watchdog.run(), name="watchdog")
+        supervisor.spawn(memory.rest(shared), name="resting")
+        shard.on_quiet = source.rest
         self.inside = Inside(shared, shard, watchdog)
         supervisor.spawn(self._report(), name="report")
         memory.settle()

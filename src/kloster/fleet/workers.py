@@ -232,12 +232,7 @@ class Workers:
         stream, parcels = socket.socketpair(), socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         passed = (stream[1].fileno(), parcels[1].fileno(), self._lock)
         try:
-            process = subprocess.Popen(  # noqa: ASYNC220  does not wait
-                [sys.executable, "-m", "kloster.fleet.worker", *map(str, passed[:2])],
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-                cwd="/",
-            )
+            process = _start(passed)
         finally:
             stream[1].close()
             parcels[1].close()
@@ -347,6 +342,12 @@ class Workers:
 def _no_parcels(_: dict[str, Any], descriptor: int) -> None:
     """Workers send none."""
     os.close(descriptor)
+
+
+def _start(passed: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+    """A worker process with its ends of the channel, and the lock. Forking takes a millisecond."""
+    command = [sys.executable, "-m", "kloster.fleet.worker", *map(str, passed[:2])]
+    return subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, cwd="/")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

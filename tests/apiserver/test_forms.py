@@ -1,0 +1,65 @@
+"""Derived forms go when nobody asks for them, when their cluster leaves, and when they are out of date."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.apiserver.world import make
+
+from kloster.apiserver.cluster import ServedCluster
+from kloster.apiserver.forms import FormCache
+from kloster.stores.api import Entry, Key
+
+
+def in_cluster(test: Callable[[ServedCluster, FormCache], Awaitable[None]]) -> None:
+    async def go() -> None:
+        forms = FormCache()
+        cluster = await make(forms=forms)
+        await test(cluster, forms)
+        await cluster.store.close()
+
+    asyncio.run(go())
+
+
+def entry(cluster: ServedCluster, name: str) -> Entry:
+    found = cluster.store.get(Key("/namespaces", "", name))
+    assert found is not None
+    return found
+
+
+def test_what_is_asked_for_stays_and_what_is_not_goes() -> None:
+    async def test(cluster: ServedCluster, forms: FormCache) -> None:
+        asked, idle = (cluster.view.get("/namespaces", "", name) for name in ("default", "kube-system"))
+        for _ in range(3):
+            forms.age()
+            assert cluster.view.get("/namespaces", "", "default") is asked
+        assert entry(cluster, "kube-system").memo is None
+        again = cluster.view.get("/namespaces", "", "kube-system")
+        assert again == idle
+        assert again is not idle
+
+    in_cluster(test)
+
+
+def test_ageing_says_what_it_has_set_free() -> None:
+    async def test(cluster: ServedCluster, forms: FormCache) -> None:
+        cluster.view.list("/namespaces")
+        assert forms.age() == 0
+        assert forms.age() > 1000
+        assert forms.age() == 0
+
+    in_cluster(test)
+
+
+def test_a_cluster_that_leaves_takes_its_forms_along() -> None:
+    async def test(cluster: ServedCluster, forms: FormCache) -> None:
+        kept = cluster.view.get("/namespaces", "", "default")
+        cluster.view.get("/namespaces", "", "kube-system")
+        forms.forget([entry(cluster, "kube-system")])
+        forms.age()
+        assert cluster.view.get("/namespaces", "", "default") is kept
+        forms.forget([entry(cluster, "default")])
+        assert forms.age() == 0
+
+    in_cluster(test)
