@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kloster.fleet.spec import FROM_HOST, LATEST, TO_HOST, ClusterSpec, SpecError, parse
+from kloster.fleet.spec import FROM_HOST, LATEST, TO_HOST, ClusterSpec, Origin, SpecError, parse
 
 HONOURED = [
     pytest.param("", ClusterSpec(), id="nothing"),
@@ -50,6 +50,13 @@ HONOURED = [
     ),
     pytest.param("sync: {toHost: {pods: {useSecretsForSATokens: true}}}", ClusterSpec(), id="as-it-is-anyway"),
     pytest.param("networking: {resolveDNS: []}", ClusterSpec(), id="empty-list"),
+    pytest.param("from: {name: dev}", ClusterSpec(minor="", origin=Origin("dev")), id="fork-of-whatever-version"),
+    pytest.param(
+        "{kubernetesVersion: '1.34', from: {name: dev, namespace: teams}, workloads: suspended}",
+        ClusterSpec(minor="1.34", origin=Origin("dev", "teams"), workloads="suspended"),
+        id="fork-with-everything-said",
+    ),
+    pytest.param("workloads: run", ClusterSpec(workloads="run"), id="workloads"),
 ]
 
 
@@ -109,6 +116,19 @@ REFUSED = [
     pytest.param(
         "controllers: [1]", "spec.controllers: expected names such as '*' or '-deployment', found 1", id="name"
     ),
+    pytest.param("from: dev", "spec.from: expected a mapping, found 'dev'", id="fork-of-a-text"),
+    pytest.param("workloads: paused", "spec.workloads: expected run or suspended, found 'paused'", id="workloads"),
+    pytest.param(
+        "from: {name: dev.example}",
+        'spec.from.name: Invalid value: "dev.example": must not contain dots',
+        id="fork-of-no-label",
+    ),
+    pytest.param(
+        "from: {name: dev, namespace: a.b}",
+        'spec.from.namespace: Invalid value: "a.b": must not contain dots',
+        id="fork-of-no-label-namespace",
+    ),
+    pytest.param("from: {source: dev}", "spec.from.source is not supported", id="fork-by-another-key"),
 ]
 
 

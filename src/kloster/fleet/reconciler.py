@@ -215,7 +215,7 @@ class Fleet:
     async def _report(self, context: Context, cluster: Object, wish: Wish, minor: str, port: int) -> None:
         now, spec = context.clock.now(), wish.spec
         warned = bool(spec.warnings)
-        if minor != spec.minor:
+        if spec.minor and minor != spec.minor:
             text = f"the cluster is {minor}; changing the version of a cluster is not supported"
             accepted = with_condition(cluster, "Accepted", False, "VersionFixed", text, now)
         else:

@@ -1,8 +1,9 @@
 """What a VirtualCluster's spec may say.
 
 The tree of keys is that of ``vcluster.yaml``, so that people can bring the file that they have; a few keys are
-Kloster's own (``kubernetesVersion``, ``controllers``). A key is either honoured, or harmless here (how another product
-would run its control plane: accepted with a warning), or refused by name. It is never ignored in silence.
+Kloster's own (``kubernetesVersion``, ``controllers``, ``from``, ``workloads``). A key is either honoured, or harmless
+here (how another product would run its control plane: accepted with a warning), or refused by name. It is never ignored
+in silence.
 
 `parse` is the single place where a spec is read; everything else gets a `ClusterSpec`.
 """
@@ -15,16 +16,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kloster.controllers import select
+from kloster.kinds import names
 from kloster.kinds.catalog import parse_version
 
 LATEST = "1.37"
 STANDARDS = ("baseline", "privileged")
+RUN, SUSPENDED = "run", "suspended"
 TO_HOST = ("pods", "services", "configMaps", "secrets", "persistentVolumeClaims", "endpointSlices")
 FROM_HOST = ("nodes", "events")
 
 HONOURED: Mapping[str, type] = {
     "kubernetesVersion": str,
     "controllers": list,
+    "from.name": str,
+    "from.namespace": str,
+    "workloads": str,
     "controlPlane.distro.k8s.version": str,
     "controlPlane.distro.k8s.image.tag": str,
     "policies.podSecurityStandard": str,
@@ -101,15 +107,26 @@ class SpecError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The cluster that a fork is made from. `namespace` is empty for the fork's own."""
+
+    name: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """A parsed spec.
 
-    minor          Kubernetes version, such as ``1.34``
+    minor          Kubernetes version, such as ``1.34``; empty for a fork that says none: that of its source
     controllers    patterns as kube-controller-manager's --controllers takes them
     pod_security   the Pod Security Standard that the tenant's pods must keep on the host
     to_host        kinds that cross to the host
     from_host      what is brought up from the host
     context        the name of the kubeconfig context, empty for the usual one
+    origin         the cluster that this one is a fork of: a copy-on-write branch of its whole state
+    workloads      ``run``, or ``suspended``: pods are not carried to the host until this says ``run``. Empty: ``run``,
+                   except for a fork on nodes on which containers really run, whose operators would act twice
     warnings       one for each harmless key
     """
 
@@ -119,6 +136,8 @@ class ClusterSpec:
     to_host: frozenset[str] = frozenset(TO_HOST)
     from_host: frozenset[str] = frozenset(FROM_HOST)
     context: str = ""
+    origin: Origin | None = None
+    workloads: str = ""
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -147,13 +166,16 @@ def parse(spec: Mapping[str, Any]) -> ClusterSpec:
             wrong.append(complaint)
     if wrong:
         raise SpecError("\n".join(dict.fromkeys(wrong)))
+    origin = _origin(values)
     return ClusterSpec(
-        minor=_version(values),
+        minor=_version(values, "" if origin else LATEST),
         controllers=_controllers(values.get("controllers", ["*"])),
         pod_security=_standard(values.get("policies.podSecurityStandard", "baseline")),
         to_host=frozenset(kind for kind in TO_HOST if values.get(f"sync.toHost.{kind}.enabled", True)),
         from_host=frozenset(kind for kind in FROM_HOST if values.get(f"sync.fromHost.{kind}.enabled", True)),
         context=values.get("exportKubeConfig.context", ""),
+        origin=origin,
+        workloads=_workloads(values.get("workloads", "")),
         warnings=tuple(warnings),
     )
 
@@ -191,7 +213,7 @@ def _unknown(path: str) -> str:
     return f"spec.{feature or path} is not supported{hint}"
 
 
-def _version(values: Mapping[str, Any]) -> str:
+def _version(values: Mapping[str, Any], default: str) -> str:
     asked = {
         path: values[path]
         for path in ("kubernetesVersion", "controlPlane.distro.k8s.version", "controlPlane.distro.k8s.image.tag")
@@ -204,7 +226,24 @@ def _version(values: Mapping[str, Any]) -> str:
     if len(set(minors.values())) > 1:
         listed = " and ".join(f"spec.{path}: {asked[path]}" for path in asked)
         raise SpecError(f"two Kubernetes versions are asked for: {listed}; keep one")
-    return next(iter(minors.values()), LATEST)
+    return next(iter(minors.values()), default)
+
+
+def _origin(values: Mapping[str, Any]) -> Origin | None:
+    name, namespace = values.get("from.name", ""), values.get("from.namespace", "")
+    if not name and not namespace:
+        return None
+    for key, value in (("name", name), ("namespace", namespace or name)):
+        found = names.label(value)
+        if found:
+            raise SpecError(f'spec.from.{key}: Invalid value: "{value}": {found[0]}')
+    return Origin(name, namespace)
+
+
+def _workloads(text: str) -> str:
+    if text not in ("", RUN, SUSPENDED):
+        raise SpecError(f"spec.workloads: expected {RUN} or {SUSPENDED}, found {text!r}")
+    return text
 
 
 def _controllers(patterns: list[Any]) -> tuple[str, ...]:

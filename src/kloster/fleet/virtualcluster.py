@@ -16,6 +16,8 @@ GROUP = "kloster.dev"
 VIRTUAL_CLUSTERS = Resource(GROUP, "v1alpha1", "virtualclusters", "VirtualCluster", True)
 FINALIZER = "kloster.dev/virtualcluster"
 KUBECONFIG_SECRET_PREFIX = "kubeconfig-"
+RESET = f"{GROUP}/reset"
+"""Annotation: a new value has a fork go back to the state at its fork; ``status.reset`` says which was done last."""
 
 
 _TEXT: Object = {"type": "string"}
@@ -42,6 +44,18 @@ _STATUS: Object = {
         "serverName": _TEXT,
         "context": _TEXT,
         "hostNamespace": _TEXT,
+        "workloads": _TEXT,
+        "reset": _TEXT,
+        "from": {
+            "type": "object",
+            "properties": {
+                "namespace": _TEXT,
+                "name": _TEXT,
+                "uid": _TEXT,
+                "resourceVersion": _TEXT,
+                "time": {"type": "string", "format": "date-time"},
+            },
+        },
         "observedGeneration": {"type": "integer", "format": "int64"},
         "conditions": {
             "type": "array",
@@ -61,6 +75,7 @@ _SCHEMA: Object = {
 _COLUMNS = [
     {"name": "Version", "type": "string", "jsonPath": ".status.version"},
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+    {"name": "From", "type": "string", "jsonPath": ".status.from.name"},
     {"name": "Endpoint", "type": "string", "jsonPath": ".status.endpoint"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 ]
