@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -219,25 +218,6 @@ async def test_its_own_clock_wakes_it(world: World) -> None:
         return slot.cluster.source.get(JOBS, "default", "brief") is None
 
     await eventually(deleted)
-
-
-@in_fleet
-async def test_an_open_watch_keeps_it_awake_until_it_is_closed(world: World) -> None:
-    cluster = await world.create("dev")
-    client = await world.client("dev")
-    slot = world.slot(cluster)
-    async with aclosing(client.watch(CONFIG_MAPS, "default")) as watch:
-        await anext(watch)
-        await asyncio.sleep(0.2)
-        assert slot.busy == 1
-        await world.shard.park_idle(0.0)
-        assert slot.cluster is not None
-        await write(client, "mine")
-        async for event in watch:
-            if event.object["metadata"]["name"] == "mine":
-                break
-    await world.park(cluster)
-    assert slot.busy == 0
 
 
 def test_it_happens_without_being_told(tmp_path: Path) -> None:

@@ -78,6 +78,11 @@ def handle(cluster: ServedCluster, request: Request) -> Answer:
     return _answer(call) if tally is None else counting.counted(tally, call, _answer)
 
 
+def answer_again(cluster: ServedCluster, request: Request) -> Answer:
+    """Answers a request that has been counted before: a watch goes on where it was."""
+    return _answer(Call(cluster, request))
+
+
 def _answer(call: Call) -> Answer:
     try:
         for stage in STAGES:

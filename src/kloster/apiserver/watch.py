@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from kloster.apiserver.selection import Selection
@@ -42,6 +43,27 @@ def change(selected: Selection, event: Event) -> tuple[str, Entry] | None:
     if before and old is not None:
         return "DELETED", old
     return None
+
+
+@dataclass(slots=True)
+class Rest:
+    """What is left of a watch that was laid aside.
+
+    revision        only changes above it are still to be shown
+    bookmark        the frame that tells this revision
+    next_bookmark   when it is due, None for never; like `end`, when the watch is over, in the loop's time
+    """
+
+    revision: int
+    bookmark: bytes
+    next_bookmark: float | None
+    end: float
+
+
+def bookmark_due(now: float, end: float) -> float | None:
+    """The next bookmark comes after a minute, or two seconds before the end."""
+    left = end - now - _BEFORE_END
+    return now + min(BOOKMARK_INTERVAL, left) if left > 0 else None
 
 
 class WatchStream:
@@ -105,11 +127,10 @@ class WatchStream:
             self._plan_bookmark(loop)
 
     def _plan_bookmark(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The next bookmark comes after a minute, or two seconds before the end."""
-        left = self._end.when() - loop.time() - _BEFORE_END
         self._bookmark_wanted = False
-        if left > 0:
-            self._next_bookmark = loop.call_later(min(BOOKMARK_INTERVAL, left), self._bookmark_due)
+        due = bookmark_due(loop.time(), self._end.when())
+        if due is not None:
+            self._next_bookmark = loop.call_at(due, self._bookmark_due)
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -177,7 +198,28 @@ class WatchStream:
     def _bookmark(self) -> bytes:
         return self._frames.bookmark(max(self._subscription.progress, self._after), False)
 
+    def has_shown(self, revision: int) -> bool:
+        """Whether everything up to `revision` has been handed out."""
+        return self._initial is None and not self._bookmark_wanted and self._subscription.progress >= revision
+
+    def lay_aside(self) -> Rest | None:
+        """End the stream so that another can go on where it was; None if there was more to show from the beginning."""
+        rest = None
+        if self._initial is None and not self._ended and not self._closed:
+            revision = max(self._subscription.progress, self._after)
+            due = asyncio.get_running_loop().time() if self._bookmark_wanted else None
+            if self._next_bookmark is not None:
+                due = self._next_bookmark.when()
+            mark = b"" if due is None else self._frames.bookmark(revision, False)
+            rest = Rest(revision, mark, due, self._end.when())
+        self.close()
+        return rest
+
     async def aclose(self) -> None:
+        """See `close`."""
+        self.close()
+
+    def close(self) -> None:
         """Release the subscription and the timers. Idempotent."""
         if self._closed:
             return

@@ -5,8 +5,8 @@
 *Parked* means: its port listens and its open connections stay, its pods run on, and nothing else of it is in memory: no
 store, no controllers, no caches, no keys. What wakes it comes from outside (a request), from the host (a change in its
 namespace there) or from its own clockwork (the earliest timer of its controllers, noted when it was parked).
-What keeps it awake: a request being answered, a stream that is open, controllers at work, a write in the last moments,
-a timer that is due soon.
+What keeps it awake: a request being answered, a stream that is open (logs, exec), controllers at work, a write in the
+last moments, a timer that is due soon. Open watches do not: they are laid aside and go on afterwards (`watches`).
 
 Waking and parking are one after the other; whoever needs the cluster meanwhile waits for both.
 """
@@ -20,12 +20,14 @@ from typing import Any, Protocol
 
 from kloster.aio.clock import Clock
 from kloster.apimachinery import errors
+from kloster.apiserver import pipeline
 from kloster.apiserver.http.listeners import Listener
 from kloster.apiserver.http.sites import LazySite
 from kloster.apiserver.http.tls import Material
 from kloster.apiserver.watch import WatchStream
 from kloster.client.transport import Duplex, Request, Response
 from kloster.fleet.assembly import Assembled
+from kloster.fleet.watches import LastingWatch
 from kloster.fleet.wish import Wish
 from kloster.stores.api import StoreError
 
@@ -73,6 +75,7 @@ class Slot:
         "port",
         "site",
         "used",
+        "watches",
         "wish",
     )
 
@@ -85,6 +88,7 @@ class Slot:
         self.ends: list[Callable[[], None]] = []  # what waits for a reason to wake the cluster
         self.used = keeper.clock.monotonic()
         self.busy = 0  # requests that are not answered yet, streams that are open
+        self.watches: set[LastingWatch] = set()
         self._keeper = keeper
         self._change: asyncio.Task[None] | None = None
         self._error: Exception | None = None
@@ -102,10 +106,10 @@ class Slot:
         answer = cluster.handler(request)
         if type(answer) is Response:
             if answer.stream is not None or answer.upgrade is not None:
-                self._hold(answer)
+                self._hold(request, answer)
             return answer
         assert not isinstance(answer, Response)
-        return self._answered(answer)
+        return self._answered(request, answer)
 
     async def _answer_later(self, request: Request) -> Response:
         self.busy += 1
@@ -120,33 +124,34 @@ class Slot:
         finally:
             self.busy -= 1
             self.used = self._keeper.clock.monotonic()
-        self._hold(response)
+        self._hold(request, response)
         return response
 
-    async def _answered(self, answer: Awaitable[Response]) -> Response:
+    async def _answered(self, request: Request, answer: Awaitable[Response]) -> Response:
         self.busy += 1
         try:
             response = await answer
         finally:
             self.busy -= 1
-        self._hold(response)
+        self._hold(request, response)
         return response
 
-    def _hold(self, response: Response) -> None:
-        """Count a stream as long as it is open."""
+    def _hold(self, request: Request, response: Response) -> None:
+        """Know of a stream as long as it is open."""
         if response.upgrade is not None:
             response.upgrade = partial(self._upgraded, response.upgrade)
         elif isinstance(response.stream, WatchStream):
-            self.busy += 1
-            response.stream.on_close = partial(self._released, response.stream.on_close)
+            response.stream = watch = LastingWatch(request, response.stream, self._watched)
+            self.watches.add(watch)
         elif response.stream is not None:
             response.stream = self._streamed(response.stream)
 
-    def _released(self, then: Callable[[], None] | None) -> None:
+    def _watched(self, watch: LastingWatch) -> None:
+        self.watches.discard(watch)
+
+    def _released(self) -> None:
         self.busy -= 1
         self.used = self._keeper.clock.monotonic()
-        if then is not None:
-            then()
 
     async def _streamed(self, stream: Any) -> Any:
         self.busy += 1
@@ -154,7 +159,7 @@ class Slot:
             async for chunk in stream:
                 yield chunk
         finally:
-            self._released(None)
+            self._released()
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
@@ -164,7 +169,7 @@ class Slot:
         try:
             await upgrade(duplex)
         finally:
-            self._released(None)
+            self._released()
 
     # -- waking and parking -----------------------------------------------------------------------------------------
 
@@ -198,6 +203,8 @@ class Slot:
         """Whether nothing has kept the cluster awake for `after` seconds."""
         cluster = self.cluster
         if cluster is None or self._change is not None or self.busy:
+            return False
+        if not all(watch.is_quiet(cluster.store.revision) for watch in self.watches):
             return False
         if cluster.store.revision != self._seen or not all(one.idle for one in cluster.attachments):
             self._seen, self._since = cluster.store.revision, now
@@ -234,10 +241,17 @@ class Slot:
             cluster = await self._keeper.bring(self.wish)
         except Exception as error:
             self._error = error
+            self._end_watches()
             self._keeper.failed(self.wish, error)
             return
         self.used = self._since = self._keeper.clock.monotonic()
         self.cluster = cluster
+        for watch in tuple(self.watches):
+            watch.go_on(partial(_ask_again, cluster))
+
+    def _end_watches(self) -> None:
+        for watch in tuple(self.watches):
+            watch.end()
 
     async def _park(self) -> None:
         cluster, self.cluster = self.cluster, None
@@ -246,6 +260,8 @@ class Slot:
         clock, timer = self._keeper.clock, cluster.next_due
         due = None if timer is None else clock.now() + timer - clock.monotonic()
         self.wait(due)
+        for watch in tuple(self.watches):
+            watch.lay_aside()
         self.site.forget()
         await self._keeper.put_away(self.wish, cluster, due)
 
@@ -269,6 +285,14 @@ class Slot:
         self._wanted = False
         await self.settled()
         self._end_waiting()
+        self._end_watches()
         cluster, self.cluster = self.cluster, None
         if cluster is not None:
             await cluster.close()
+
+
+def _ask_again(cluster: Assembled, request: Request) -> Response:
+    """A watch that was laid aside goes on. Reading is synchronous, so there is nothing to wait for."""
+    answer = pipeline.answer_again(cluster.served, request)
+    assert isinstance(answer, Response)
+    return answer
