@@ -29,7 +29,7 @@ def serve(call: Call) -> Response | Awaitable[Response]:
     if path == "/openid/v1/jwks" and cluster.ports.tokens is not None:
         return raw_json(call, orjson.dumps(cluster.ports.tokens.keys.jwks()), "application/jwk-set+json")
     if path == "/.well-known/openid-configuration" and cluster.ports.tokens is not None:
-        return raw_json(call, _openid(call))
+        return raw_json(call, _openid(call, cluster.ports.tokens.keys.algorithms))
     if path == "/metrics" and cluster.ports.metrics is not None:
         return answers.text(call, cluster.ports.metrics().decode(), 200, "text/plain; version=0.0.4; charset=utf-8")
     if path == "/":
@@ -41,13 +41,13 @@ def raw_json(call: Call, body: bytes, content_type: str = "application/json") ->
     return Response(200, answers.headers(call, content_type), body)
 
 
-def _openid(call: Call) -> bytes:
+def _openid(call: Call, algorithms: list[str]) -> bytes:
     settings = call.cluster.settings
     body = {
         "issuer": settings.issuer,
         "jwks_uri": f"https://{settings.external_address}/openid/v1/jwks",
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": algorithms,
     }
     return orjson.dumps(body)

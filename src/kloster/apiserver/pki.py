@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = 86400.0
@@ -34,7 +34,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -197,10 +197,17 @@ def _builder(
     )
 
 
-class TokenKey:
-    """A key that signs service-account tokens (ES256). Its id is derived from the public key, as upstream's is."""
+TokenPrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+TokenPublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+
+class TokenKey:
+    """A key that signs service-account tokens. Its id is derived from the public key, as upstream's is.
+
+    Kloster's own are P-256 (ES256); keys that somebody brings may be RSA (RS256).
+    """
+
+    def __init__(self, key: TokenPrivateKey) -> None:
         self.private = key
         self.id = key_id(key.public_key())
 
@@ -210,7 +217,17 @@ class TokenKey:
 
     @classmethod
     def load(cls, pem: bytes) -> TokenKey:
-        return cls(load_key(pem))
+        """Raises ValueError for a key that cannot sign tokens."""
+        key = serialization.load_pem_private_key(pem, password=None)
+        if isinstance(key, rsa.RSAPrivateKey):
+            return cls(key)
+        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+            return cls(key)
+        raise ValueError("not a P-256 or RSA private key")
+
+    @property
+    def algorithm(self) -> str:
+        return algorithm(self.private)
 
     def pem(self) -> bytes:
         return key_pem(self.private)
@@ -219,18 +236,33 @@ class TokenKey:
         return public_pem(self.private.public_key())
 
 
-def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
+def algorithm(key: TokenPrivateKey | TokenPublicKey) -> str:
+    """How signatures with the key are called in a JWT."""
+    return "RS256" if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey) else "ES256"
+
+
+def public_pem(key: TokenPublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def key_id(key: ec.EllipticCurvePublicKey) -> str:
+def key_id(key: TokenPublicKey) -> str:
     """base64url(SHA-256 of the DER public key), without padding: upstream's ``kid``."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return _base64url(hashlib.sha256(der).digest())
 
 
-def jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
+def jwk(key: TokenPublicKey) -> dict[str, str]:
     """The key as ``/openid/v1/jwks`` shows it."""
+    if isinstance(key, rsa.RSAPublicKey):
+        of_rsa = key.public_numbers()
+        return {
+            "use": "sig",
+            "kty": "RSA",
+            "kid": key_id(key),
+            "alg": "RS256",
+            "n": _base64url(of_rsa.n.to_bytes((of_rsa.n.bit_length() + 7) // 8)),
+            "e": _base64url(of_rsa.e.to_bytes(3)),
+        }
     numbers = key.public_numbers()
     return {
         "use": "sig",

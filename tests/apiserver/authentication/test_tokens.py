@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jws
 from joserfc.jwk import ECKey
 
@@ -343,3 +344,16 @@ def test_a_signature_is_verified_once_and_bindings_each_time(monkeypatch: pytest
 def test_lifetimes(seconds: int, text: str) -> None:
     expected = [f"spec.expirationSeconds: Invalid value: {seconds}: {text}"] if text else []
     assert [str(error) for error in validate_lifetime(seconds)] == expected
+
+
+def test_keys_that_are_rsa() -> None:
+    """Who brings an RSA key (envtest, kubeadm) gets RS256; a token is never verified as another algorithm's."""
+    key = pki.TokenKey(rsa.generate_private_key(65537, 2048))
+    assert pki.TokenKey.load(key.pem()).id == key.id
+    cluster = Cluster()
+    cluster.tokens.rotate(KeySet(key, [cluster.key.private.public_key()]))
+    token = cluster.mint()
+    assert header_of(token) == {"alg": "RS256", "kid": key.id}
+    assert cluster.tokens.authenticate(token).user.name.startswith("system:serviceaccount:")
+    assert [one["kty"] for one in cluster.tokens.keys.jwks()["keys"]] == ["RSA", "EC"]
+    assert cluster.tokens.keys.find(key.id, "ES256") == []

@@ -1,8 +1,9 @@
 """Bearer tokens of service accounts: minting and verifying.
 
-A token is a JWT (ES256), signed with the cluster's key. It names the issuer, the audiences it is meant for, and
-the objects it is bound to: always the service account, maybe a pod, a Secret or a node, each with its UID. When a
-bound object is gone, or another of the same name has taken its place, the token is worthless.
+A token is a JWT (ES256, or RS256 where somebody brings RSA keys), signed with the cluster's key. It names the issuer,
+the audiences it is meant for, and the objects it is bound to: always the service account, maybe a pod, a Secret or a
+node, each with its UID. When a bound object is gone, or another of the same name has taken its place, the token is
+worthless.
 
 The signature is verified once per token and remembered by the token's hash; dates and bound objects are checked at
 each request. Keys that no longer sign still verify as long as they stay in the key set.
@@ -22,7 +23,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 from joserfc.util import urlsafe_b64decode
 
 from kloster.aio.clock import Clock
@@ -40,6 +41,7 @@ WARN_ONLY_LIFETIME = 3607
 
 EXTENDED_LIFETIME = 365 * 24 * 3600
 LEEWAY = 60.0
+ALGORITHMS = ("ES256", "RS256")
 MAX_CACHED = 4096
 MAX_HEADERS, MAX_HEADER = 256, 8 * 1024
 MAX_TOKEN = 64 * 1024
@@ -86,24 +88,37 @@ class _Verified:
     bound: tuple[tuple[str, str, str, str], ...]  # (resource, namespace, name, UID)
 
 
+Imported = ECKey | RSAKey
+
+
 class KeySet:
     """The public keys that verify tokens, the signing key first. Replaced as a whole when keys rotate."""
 
-    def __init__(self, signing: pki.TokenKey, retired: Iterable[ec.EllipticCurvePublicKey] = ()) -> None:
+    def __init__(self, signing: pki.TokenKey, retired: Iterable[pki.TokenPublicKey] = ()) -> None:
         self.signing = signing
-        self._public = [signing.private.public_key(), *retired]
-        self._by_id = {pki.key_id(key): ECKey.import_key(key) for key in self._public}
+        self.signer = _imported(signing.private)
+        self._public = {pki.key_id(key): key for key in (signing.private.public_key(), *retired)}
+        self._by_id = {id: (pki.algorithm(key), _imported(key)) for id, key in self._public.items()}
 
-    def find(self, key_id: str) -> Sequence[ECKey]:
-        """The key of that id, or all keys for a token that names none."""
-        if not key_id:
-            return list(self._by_id.values())
-        found = self._by_id.get(key_id)
-        return () if found is None else (found,)
+    def find(self, key_id: str, algorithm: str) -> Sequence[Imported]:
+        """The key of that id, or all keys for a token that names none; those alone that `algorithm` is for."""
+        found = self._by_id.values() if not key_id else [self._by_id[key_id]] if key_id in self._by_id else ()
+        return [key for of_key, key in found if of_key == algorithm]
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The document at ``/openid/v1/jwks``."""
-        return {"keys": [pki.jwk(key) for key in self._public]}
+        return {"keys": [pki.jwk(key) for key in self._public.values()]}
+
+    @property
+    def algorithms(self) -> list[str]:
+        """What the tokens of these keys are signed with."""
+        return sorted({algorithm for algorithm, _ in self._by_id.values()})
+
+
+def _imported(key: pki.TokenPrivateKey | pki.TokenPublicKey) -> Imported:
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        return ECKey.import_key(key)
+    return RSAKey.import_key(key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +196,9 @@ class ServiceAccountTokens:
             "nbf": now,
             "sub": username(order.namespace, order.service_account.name),
         }
-        header = {"alg": "ES256", "kid": self.keys.signing.id}
-        key = ECKey.import_key(self.keys.signing.private)
-        token = jws.serialize_compact(header, orjson.dumps(claims), key, algorithms=["ES256"])
+        algorithm = self.keys.signing.algorithm
+        header = {"alg": algorithm, "kid": self.keys.signing.id}
+        token = jws.serialize_compact(header, orjson.dumps(claims), self.keys.signer, algorithms=[algorithm])
         return Minted(token, now + order.seconds, identity)
 
     # --- verifying -----------------------------------------------------------------------------------------------
@@ -245,15 +260,16 @@ class ServiceAccountTokens:
         if claims is None or claims.get("iss") not in self._issuers:
             raise InvalidToken("invalid bearer token")
         header = _part(token.split(".")[0])
-        if header is None or header.get("alg") != "ES256":
+        algorithm = None if header is None else header.get("alg")
+        if header is None or algorithm not in ALGORITHMS:
             raise InvalidToken("[invalid bearer token, invalid signature algorithm]")
         key_id = header.get("kid")
-        keys = self.keys.find(key_id if isinstance(key_id, str) else "")
+        keys = self.keys.find(key_id if isinstance(key_id, str) else "", algorithm)
         if not keys:
             raise InvalidToken("[invalid bearer token, invalid signature, no keys found]")
         for key in keys:
             try:
-                signed = jws.deserialize_compact(token, key, algorithms=["ES256"])
+                signed = jws.deserialize_compact(token, key, algorithms=[algorithm])
             except (JoseError, ValueError, TypeError):
                 continue
             return _read_claims(orjson.loads(signed.payload))
