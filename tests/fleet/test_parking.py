@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Resource
 from kloster.client.client import Client
-from kloster.client.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, JOBS, NAMESPACES, PODS
+from kloster.client.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, EVENTS, JOBS, NAMESPACES, PODS
 from kloster.fleet.assembly import Assembled
 from kloster.fleet.shard import Parking, Shard
 from kloster.fleet.wish import Wish
@@ -50,6 +51,12 @@ def pod(name: str) -> Object:
         "metadata": {"name": name, "namespace": "default"},
         "spec": {"containers": [{"name": "app", "image": "app:1"}]},
     }
+
+
+def event(name: str, namespace: str = "default") -> Object:
+    about = {"kind": "Pod", "namespace": namespace, "name": "p"}
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Event", "metadata": metadata, "involvedObject": about, "reason": "R"}
 
 
 async def running(client: Client, name: str) -> None:
@@ -233,17 +240,50 @@ def test_it_happens_without_being_told(tmp_path: Path) -> None:
     uvloop.run(asyncio.wait_for(body(), 60))
 
 
-@pytest.mark.parametrize("changed", [False, True], ids=["nothing-happened", "something-happened-on-the-host"])
-def test_a_parked_cluster_stays_parked_over_a_restart_if_nothing_happened(tmp_path: Path, changed: bool) -> None:
+@in_fleet
+async def test_events_that_expired_meanwhile_are_gone_when_it_wakes(world: World) -> None:
+    cluster = await world.create("dev")
+    client = await world.client("dev")
+    await client.create(EVENTS, event("old"))
+    slot = await world.park(cluster)
+    world.shard.settings = replace(world.shard.settings, event_ttl=1.0)
+    await asyncio.sleep(2.0)
+    assert slot.cluster is None, "nothing is done for a cluster that nobody uses"
+    assert (await client.list(EVENTS, "default")).items == []
+    await client.create(EVENTS, event("new"))
+    assert [one["metadata"]["name"] for one in (await client.list(EVENTS, "default")).items] == ["new"]
+
+
+@in_fleet
+async def test_events_of_clusters_in_use_expire(world: World) -> None:
+    clusters = [world.slot(await world.create("dev")).cluster, world.running.host.cluster]
+    for cluster in clusters:
+        assert cluster is not None
+        await cluster.client.create(EVENTS, event("old"))
+        await cluster.forget_past()
+        assert await exists(cluster.client, EVENTS, "old", "default")
+        cluster.served.settings = replace(cluster.served.settings, event_ttl=-1.0)
+        await cluster.forget_past()
+        assert not await exists(cluster.client, EVENTS, "old", "default")
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [(None, False), (config_map("new", "vc-dev"), True), (event("new", "vc-dev"), False)],
+    ids=["nothing-happened", "something-happened-on-the-host", "events-come-and-go"],
+)
+def test_a_parked_cluster_stays_parked_over_a_restart_if_nothing_happened(
+    tmp_path: Path, change: Object | None, changed: bool
+) -> None:
     async def body() -> None:
         async with fleet(tmp_path) as world:
             cluster = await world.create("dev")
             await write(await world.client("dev"), "mine", a="1")
             connection = await world.connection("dev")
             await world.park(cluster)
-            if changed:
+            if change is not None:
                 await world.shard.close()
-                await world.host.create(CONFIG_MAPS, config_map("new", "vc-dev"))
+                await world.host.create(CONFIG_MAPS if changed else EVENTS, change)
         async with fleet(tmp_path) as world:
             slot = world.slot(await world.get("dev"))
             assert (slot.cluster is not None) is changed

@@ -14,6 +14,7 @@ from kloster.client.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
+    EVENTS,
     JOBS,
     NAMESPACES,
     NODES,
@@ -578,6 +579,22 @@ class TestClaims:
         await world.host.create(STORAGE_CLASSES, "fast", **parts)
         await world.settle()
         assert (await dev.get(PODS, "db"))["status"]["phase"] == "Running"
+
+
+class TestEvents:
+    @staticmethod
+    @pytest.mark.parametrize(("away", "back"), [(60.0, True), (3700.0, False)], ids=["a-minute-old", "an-hour-old"])
+    @syncing
+    async def test_old_events_of_the_host_do_not_come_back(world: World, dev: Virtual, away: float, back: bool) -> None:
+        await dev.pod("web")
+        await world.settle()
+        await dev.stop_syncer()
+        (event,) = await dev.events("Scheduled")
+        await dev.delete(EVENTS, event["metadata"]["name"])
+        await world.settle(away)
+        dev.start_syncer()
+        await world.settle()
+        assert bool(await dev.events("Scheduled")) is back
 
 
 class TestNamespaces:

@@ -30,6 +30,7 @@ from kloster.apiserver.view import LiveView
 from kloster.client.transport import Request, Response, User
 from kloster.kinds.catalog import Catalog
 from kloster.stores.api import Store
+from kloster.kinds.core.events import TTL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Settings:
     audiences         whom the API server is, for tokens (empty: the issuer)
     external_address  host:port that clients are told (legacy discovery)
     """
+    event_ttl         seconds for which an event is kept after its last write
 
     service_cidr: str = "10.96.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)
@@ -51,6 +53,7 @@ class Settings:
     audiences: tuple[str, ...] = ()
     external_address: str = "kubernetes.default.svc:443"
 
+    event_ttl: float = TTL
 
 class Random(Protocol):
     """Where UIDs and name suffixes come from; tests give a seeded one."""

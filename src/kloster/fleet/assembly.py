@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from kloster.apiserver import bootstrap, pipeline
 from kloster.apiserver.authorization.always import PrivilegedGroups
 from kloster.apiserver.authorization.escalation import Escalation
@@ -20,6 +22,7 @@ from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Settings, SystemRandom
 from kloster.apiserver.customresources.kinds import builder
+from kloster.apiserver.expiry import expire_events
 from kloster.apiserver.view import LiveView
 from kloster.client.client import Client
 from kloster.client.inprocess import Handler, InProcessTransport
@@ -31,8 +34,10 @@ from kloster.kinds.catalog import catalog
 from kloster.runtime.api import Context, Controller
 from kloster.runtime.dispatcher import Attachment
 from kloster.runtime.recorder import EventRecorder
-from kloster.stores.api import Entry, Key, Operation, View
+from kloster.stores.api import Entry, Key, Operation, StoreError, View
 from kloster.stores.sqlite import SqliteStore
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -62,10 +67,15 @@ class Assembled:
         for attachment in attachments:
             await self.shared.dispatcher.detach(attachment)
 
-    def forget_past(self) -> None:
-        """Called every so often: forget changes that were there already at the call before."""
+    async def forget_past(self) -> None:
+        """Called every so often: forget changes that were there already at the call before, and old events."""
         self.store.compact(self.seen)
         self.seen = self.store.revision
+        try:
+            await expire_events(self.served)
+        except StoreError as error:
+            if not self.closed:
+                log.warning("events were not removed", cluster=self.record.display, error=str(error))
 
     @property
     def next_due(self) -> float | None:
@@ -106,6 +116,7 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
         tally=shared.metrics.of(record.display),
     )
     await _populate(shared, record, settings, store)
+    await expire_events(served)
     handler = pipeline.handler(served)
     client = Client(InProcessTransport(handler, credentials.MASTER), user_agent="kloster")
     source = LiveSource(view)

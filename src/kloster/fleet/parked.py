@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kloster.client.api import Source
+from kloster.client.resources import EVENTS
 from kloster.fleet.datadir import DataDirError, read_json, sync_directory, write_json
 from kloster.syncer.hub import FOLLOWED
 from kloster.syncer.names import Tenancy
@@ -54,9 +55,11 @@ def forget(directory: Path) -> None:
 
 
 def fingerprint(source: Source, tenancy: Tenancy) -> str:
-    """Changes with every object of the cluster on the host."""
+    """Changes with every object of the cluster on the host, but for events: they go by themselves."""
     digest = hashlib.blake2b(digest_size=16)
     for resource in FOLLOWED:
+        if resource == EVENTS:
+            continue
         for item in source.list(resource, tenancy.namespace):
             metadata = item["metadata"]
             digest.update(f"{resource.plural}/{metadata['uid']}/{metadata['resourceVersion']}\n".encode())

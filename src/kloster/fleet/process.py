@@ -162,7 +162,7 @@ def _serving(
 async def _forget_past(shared: Shared, cluster: Assembled) -> None:
     while True:
         await shared.clock.sleep(PAST)
-        cluster.forget_past()
+        await cluster.forget_past()
 
 
 def _watch_over(shared: Shared, supervisor: Supervisor) -> None:

@@ -231,9 +231,9 @@ class Shard:
         """Keep no more than five minutes of changes, as upstream's etcd does. Runs until it is cancelled."""
         while True:
             await self.clock.sleep(PAST)
-            for slot in self.slots.values():
+            for slot in list(self.slots.values()):
                 if slot.cluster is not None:
-                    slot.cluster.forget_past()
+                    await slot.cluster.forget_past()
 
     async def look_around(self) -> None:
         """Park what has become idle. Runs until it is cancelled."""

@@ -9,6 +9,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change, Resource
 from kloster.client.resources import EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, SERVICES
+from kloster.kinds.core.events import TTL, last_written
 from kloster.runtime.api import Context, Controller, Key, Result
 from kloster.syncer import texts
 from kloster.syncer.engine import Syncer
@@ -55,8 +56,8 @@ def event_controller(syncer: Syncer) -> Controller:
 async def _bring_up(syncer: Syncer, context: Context, event: Object) -> None:
     about = event.get("involvedObject") or {}
     resource = KINDS.get(about.get("kind", ""))
-    if resource is None:
-        return
+    if resource is None or last_written(event) + TTL <= context.clock.now():
+        return  # one that the tenant's cluster has forgotten already must not come back
     host = syncer.hub.source.get(resource, syncer.tenancy.namespace, about.get("name", ""))
     if host is None or not syncer.tenancy.owns(host):
         return

@@ -13,10 +13,12 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, invalid_value, required
 from kloster.kinds import cells as table
-from kloster.kinds import checks, names
+from kloster.kinds import checks, names, times
 from kloster.kinds.strategy import Strategy
 
 CORE, EVENTS = "v1", "events.k8s.io/v1"
+TTL = 3600.0
+"""Seconds for which an event is kept after its last write, upstream's default of ``--event-ttl``."""
 
 _TO_EVENTS = {
     "involvedObject": "regarding",
@@ -42,6 +44,13 @@ def to_events(event: Object) -> Object:
 
 def to_core(event: Object) -> Object:
     return _renamed(event, _TO_CORE, CORE)
+
+
+def last_written(event: Object) -> float:
+    """When the API server last took a write of the event, by its own clock (not what the event says of itself)."""
+    metadata = event["metadata"]
+    texts = [metadata.get("creationTimestamp"), *(one.get("time") for one in metadata.get("managedFields") or ())]
+    return max((at for text in texts if (at := times.parse(text)) is not None), default=0.0)
 
 
 def _involved(field: str) -> Callable[[Object], str]:
