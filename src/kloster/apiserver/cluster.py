@@ -29,8 +29,8 @@ from kloster.apiserver.resources import Resources, built_in
 from kloster.apiserver.view import LiveView
 from kloster.client.transport import Request, Response, User
 from kloster.kinds.catalog import Catalog
-from kloster.stores.api import Store
 from kloster.kinds.core.events import TTL
+from kloster.stores.api import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,8 @@ class Settings:
     issuer            the issuer of service account tokens
     audiences         whom the API server is, for tokens (empty: the issuer)
     external_address  host:port that clients are told (legacy discovery)
-    """
     event_ttl         seconds for which an event is kept after its last write
+    """
 
     service_cidr: str = "10.96.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)
@@ -52,8 +52,8 @@ class Settings:
     issuer: str = "https://kubernetes.default.svc.cluster.local"
     audiences: tuple[str, ...] = ()
     external_address: str = "kubernetes.default.svc:443"
-
     event_ttl: float = TTL
+
 
 class Random(Protocol):
     """Where UIDs and name suffixes come from; tests give a seeded one."""
