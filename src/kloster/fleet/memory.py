@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ AGE = 2.0
 """Seconds; forms that nobody has asked for live one to two of these."""
 WORTH_IT = 4 << 20
 """Bytes that are worth a run of the collector."""
+BUSY = 0.25
+"""Share of a processor that this process uses when it has better things to do than to tidy up."""
 
 THRESHOLDS = (20_000, 20, 20)
 """New containers before a young collection (about a millisecond), young ones before a middle one, and so on."""
@@ -26,11 +29,20 @@ def give_back() -> None:
         _trim(0)
 
 
-async def rest(shared: Shared) -> None:
-    """Let forms that nobody asks for go, and give their memory back. Runs until it is cancelled."""
+async def rest(shared: Shared, used: Callable[[], float] = time.process_time) -> None:
+    """Let forms that nobody asks for go, and give their memory back. Runs until it is cancelled.
+
+    Not while the process is busy (`used` tells its processor seconds): everybody would wait a tenth of a second for
+    memory that is needed again at once. What forms may hold is bounded anyway.
+    """
+    clock = shared.clock
+    before, since = used(), clock.monotonic()
     while True:
-        await shared.clock.sleep(AGE)
-        if shared.forms.age() > WORTH_IT:
+        await clock.sleep(AGE)
+        now, at = used(), clock.monotonic()
+        busy = now - before > BUSY * (at - since)
+        before, since = now, at
+        if not busy and shared.forms.age() > WORTH_IT:
             give_back()
 
 
