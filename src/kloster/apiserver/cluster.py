@@ -43,6 +43,7 @@ class Settings:
     issuer            the issuer of service account tokens
     audiences         whom the API server is, for tokens (empty: the issuer)
     external_address  host:port that clients are told (legacy discovery)
+    plugins_off       admission plugins that do not run (--disable-admission-plugins)
     event_ttl         seconds for which an event is kept after its last write
     """
 
@@ -52,6 +53,7 @@ class Settings:
     issuer: str = "https://kubernetes.default.svc.cluster.local"
     audiences: tuple[str, ...] = ()
     external_address: str = "kubernetes.default.svc:443"
+    plugins_off: frozenset[str] = frozenset()
     event_ttl: float = TTL
 
 

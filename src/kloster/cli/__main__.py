@@ -21,6 +21,7 @@ COMMANDS = {
     "up": "Start the embedded host and the fleet.",
     "down": "Stop them; clusters are kept.",
     "status": "Show whether the host runs, and where.",
+    "envtest": "Executables that controller-runtime's envtest starts, for any version.",
     "demo": "A host, a virtual cluster and an application in it, checked and cleaned up.",
     "version": "Print versions.",
     "completion": "Print the completion script of a shell.",

@@ -33,7 +33,7 @@ from kloster.fleet.shared import Shared
 from kloster.kinds.catalog import catalog
 from kloster.runtime.api import Context, Controller
 from kloster.runtime.dispatcher import Attachment
-from kloster.runtime.recorder import EventRecorder
+from kloster.runtime.recorder import LINGER, EventRecorder
 from kloster.stores.api import Entry, Key, Operation, StoreError, View
 from kloster.stores.sqlite import SqliteStore
 
@@ -120,7 +120,7 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
     handler = pipeline.handler(served)
     client = Client(InProcessTransport(handler, credentials.MASTER), user_agent="kloster")
     source = LiveSource(view)
-    recorder = EventRecorder(client, shared.clock, shared.dispatcher.spawn, component="kloster")
+    recorder = EventRecorder(client, shared.clock, shared.dispatcher.spawn, component="kloster", linger=LINGER)
     context = Context(record.id, client, source, recorder, shared.clock, _settings(record, settings))
     return Assembled(record, shared, store, served, handler, roles, client, source, context, [])
 

@@ -6,11 +6,14 @@ What is recorded passes three steps (k8s.io/client-go/tools/record, EventCorrela
 - *count*: the same event again raises `count` and `lastTimestamp` of the one that exists;
 - *filter*: about one object a component may say 25 things at once, then one each five minutes.
 
-Writing is asynchronous and bounded. An event that cannot be written is dropped: nothing may depend on events.
+Writing is asynchronous and bounded, as client-go's broadcaster is: events wait a moment, so that what they are about
+goes first and several share a commit; a few are written at a time, so that nobody stands behind many of them. An event
+that cannot be written, or that comes while a thousand wait, is dropped: nothing may depend on events.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -33,6 +36,9 @@ _SIMILAR = 10
 _INTERVAL = 600.0
 _REMEMBERED = 1024  # entries in each memory; the oldest is forgotten first
 _PENDING = 1000
+_AT_ONCE = 8  # writes that may share a commit
+LINGER = 0.1
+"""Seconds that suit a process which serves many."""
 _COMBINED = "(combined from similar events): "
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
@@ -126,6 +132,7 @@ class EventRecorder:
     """Records events of one cluster. `spawn` runs the writer while there is something to write.
 
     instance   ``reportingInstance``, mostly empty as upstream's controllers leave it
+    linger     seconds for which events gather before they are written
     """
 
     def __init__(
@@ -136,6 +143,7 @@ class EventRecorder:
         *,
         component: str = "",
         instance: str = "",
+        linger: float = 0.0,
         shared: EventRecorder | None = None,
     ) -> None:
         self._client = client
@@ -144,9 +152,12 @@ class EventRecorder:
         self._component = component
         self._instance = instance
         self._correlator: Correlator = shared._correlator if shared else Correlator()
-        self._pending: deque[_Write] = shared._pending if shared else deque(maxlen=_PENDING)
+        self._linger = linger
+        self._pending: deque[_Write] = deque()
         self._main: EventRecorder = shared._main if shared else self
         self._writing = False
+        self.dropped = 0
+        """Events that came while too many waited."""
 
     def for_component(self, component: str) -> EventRecorder:
         return EventRecorder(
@@ -162,8 +173,11 @@ class EventRecorder:
         write = self._correlator.correlate(event, now)
         if write is None:
             return
-        self._pending.append(write)
         main = self._main
+        if len(main._pending) >= _PENDING:
+            main.dropped += 1
+            return
+        main._pending.append(write)
         if not main._writing:
             main._writing = True
             self._spawn(main._flush(), "events")
@@ -190,15 +204,35 @@ class EventRecorder:
         }
 
     async def _flush(self) -> None:
+        dropped = self.dropped
         try:
             while self._pending:
-                write = self._pending.popleft()
-                try:
-                    await self._write(write)
-                except (StatusError, ClientError) as error:
-                    log.debug("an event was not recorded", reason=write.event["reason"], error=str(error))
+                if self._linger:
+                    await self._clock.sleep(self._linger)
+                while self._pending:
+                    await asyncio.gather(*map(self._try, self._next()))
         finally:
             self._writing = False
+        if self.dropped > dropped:
+            log.warning("too many events waited", dropped=self.dropped - dropped)
+
+    def _next(self) -> list[_Write]:
+        """What may be written at once: never two writes of one event, whose order matters."""
+        found: dict[str, _Write] = {}
+        while self._pending and len(found) < _AT_ONCE:
+            name = self._pending[0].event["metadata"]["name"]
+            if name in found:
+                break
+            found[name] = self._pending.popleft()
+        return list(found.values())
+
+    async def _try(self, write: _Write) -> None:
+        try:
+            await self._write(write)
+        except (StatusError, ClientError) as error:
+            log.debug("an event was not recorded", reason=write.event["reason"], error=str(error))
+        except Exception:
+            log.exception("an event was not recorded", reason=write.event["reason"])
 
     async def _write(self, write: _Write) -> None:
         event = write.event

@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 OVERTAKEN = (404, 409)  # the object has changed since: look again
 OWN_UNSEEN = 0.5  # seconds until an object of ours that exists but was not seen is looked at again
 MOMENT = 0.1  # seconds for which a passing state is kept to ourselves
+WRITTEN = 10.0  # seconds after which an event that was recorded can be seen
 BLOCKED = 300.0  # seconds between attempts at a name that something foreign has
 Enqueue = Callable[[Key], None]
 FIELD_MANAGER = "kloster-syncer"
@@ -264,10 +265,17 @@ def tell(context: Context, virtual: Object | None, type: str, reason: str, messa
     if virtual is None:
         return
     metadata = virtual["metadata"]
+    told: dict[tuple[str, str, str], float] = context.memory.setdefault("told", {})
+    now, news = context.clock.monotonic(), (metadata["uid"], reason, message)
+    for one in [one for one, at in told.items() if now - at > WRITTEN]:
+        del told[one]
+    if news in told:
+        return
     for event in context.source.list(EVENTS, metadata.get("namespace", "")):
         about = event.get("involvedObject") or {}
         if about.get("uid") == metadata["uid"] and (event.get("reason"), event.get("message")) == (reason, message):
             return
+    told[news] = now
     context.recorder.event(virtual, type, reason, message)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
+from itertools import islice
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
@@ -16,14 +18,14 @@ from kloster.syncer.engine import Syncer
 from kloster.syncer.names import Tenancy, virtual_key
 
 ALL = Key("", "events")
-AT_ONCE = 20
+AT_ONCE = 8
 LONGEST_START = 200
 KINDS: dict[str, Resource] = {"Pod": PODS, "Service": SERVICES, "PersistentVolumeClaim": PERSISTENT_VOLUME_CLAIMS}
 COPIED = ("reason", "type", "count", "firstTimestamp", "lastTimestamp", "eventTime", "action", "series")
 
 
 def event_controller(syncer: Syncer) -> Controller:
-    """Brings the host namespace's events up, one after the other: half of all writes about a pod are events, and
+    """Brings the host namespace's events up, a few at a time: half of all writes about a pod are events, and
     nobody waits for them, so they must not stand in a row with the pods. There is one key for all."""
     waiting: dict[str, None] = {}  # names of host events, in order
 
@@ -36,19 +38,16 @@ def event_controller(syncer: Syncer) -> Controller:
         return syncer.hub.listen(EVENTS, syncer.tenancy, changed, anything=True)
 
     async def reconcile(context: Context, _: Key) -> Result | None:
-        for _number in range(AT_ONCE):
-            if not waiting:
-                return None
-            name = next(iter(waiting))
-            event = syncer.hub.source.get(EVENTS, syncer.tenancy.namespace, name)
+        names = list(islice(waiting, AT_ONCE))
+        events = [syncer.hub.source.get(EVENTS, syncer.tenancy.namespace, name) for name in names]
+        for name in names:
             del waiting[name]
-            if event is not None:
-                try:
-                    await _bring_up(syncer, context, event)
-                except BaseException:
-                    waiting.setdefault(name)
-                    raise
-        return Result(0)
+        work = (_bring_up(syncer, context, event) for event in events if event is not None)
+        failed = [error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None]
+        if failed:
+            waiting.update(dict.fromkeys(names))  # those that are there already cost nothing
+            raise failed[0]
+        return Result(0) if waiting else None
 
     return Controller("syncer-events", (), reconcile, start=follow_host)
 

@@ -83,7 +83,7 @@ class Plugin:
         return self.allocate is not _ignore
 
     def concerns(self, attempt: Attempt) -> bool:
-        if attempt.operation not in self.operations:
+        if attempt.operation not in self.operations or self.name in attempt.cluster.settings.plugins_off:
             return False
         if self.resources and attempt.served.id not in self.resources:
             return False

@@ -19,6 +19,7 @@ from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.names import suffix
 from kloster.stores.api import Key
 
+NAME = "ServiceAccount"
 DEFAULT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _VOLUME_PREFIX = "kube-api-access-"
@@ -29,6 +30,8 @@ _MIRROR = "kubernetes.io/config.mirror"
 
 async def settle(cluster: ServedCluster, namespace: str, pod: Object) -> None:
     """Waits, not long, for the account that a new pod will run as."""
+    if NAME in cluster.settings.plugins_off:
+        return
     if (pod.get("spec") or {}).get("serviceAccountName") not in (None, "", DEFAULT):
         return
     account, home = Key("/serviceaccounts", namespace, DEFAULT), Key("/namespaces", "", namespace)
@@ -96,4 +99,4 @@ def _sources() -> list[Object]:
     ]
 
 
-PLUGIN = Plugin(name="ServiceAccount", operations=frozenset({CREATE}), resources=frozenset({"/pods"}), mutate=mutate)
+PLUGIN = Plugin(name=NAME, operations=frozenset({CREATE}), resources=frozenset({"/pods"}), mutate=mutate)
