@@ -2,6 +2,9 @@
 
 One timer serves the deadlines of all connections: it ticks once a second, as long as there are any. The Date header is
 renewed with it, and the budget that requests' bodies are taken from is one for all.
+
+Answers that are ready at once leave together: the loop handles all requests that have come in, then sends all their
+answers. So who waits for answers is woken once for many of them; waking for each costs more than sending it.
 """
 
 from __future__ import annotations
@@ -31,6 +34,10 @@ class Limits:
     bodies: int = 256 * 1024 * 1024  # bytes of requests' bodies held at the same time
 
 
+TOGETHER = 32
+"""Connections whose answers leave together: more do not save more, and the first answers should not wait."""
+
+
 class Member(Protocol):
     """A connection, as all of them are looked after.
 
@@ -54,6 +61,14 @@ class Member(Protocol):
         ...
 
 
+class Corked(Protocol):
+    """Who has something to send soon."""
+
+    def uncork(self) -> None:
+        """Send it."""
+        ...
+
+
 class Connections:
     """All connections of one event loop, and what they share."""
 
@@ -66,6 +81,7 @@ class Connections:
         self.date = ""  # the Date header's value, renewed once a second while there are connections
         self.loop = asyncio.get_running_loop()
         self._members: set[Member] = set()
+        self._corked: list[Corked] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._departed = asyncio.Event()
@@ -82,6 +98,20 @@ class Connections:
     def left(self, member: Member) -> None:
         self._members.discard(member)
         self._departed.set()
+
+    def cork(self, member: Corked) -> None:
+        """Call `member.uncork` once the requests that have come in are handled."""
+        corked = self._corked
+        corked.append(member)
+        if len(corked) == 1:
+            self.loop.call_soon(self._uncork)
+        elif len(corked) == TOGETHER:
+            self._uncork()
+
+    def _uncork(self) -> None:
+        corked, self._corked = self._corked, []
+        for member in corked:
+            member.uncork()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task for an answer that takes time."""

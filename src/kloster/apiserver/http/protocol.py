@@ -39,6 +39,9 @@ BURST = 16
 STREAM_BURST = 64
 """Chunks of a stream that never waits before others get a turn."""
 
+LARGE = 64 * 1024
+"""Bytes of a body that is sent at once, by itself."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -124,7 +127,6 @@ class Connection(Wire):
         reception = self._reception
         queue = reception.queue
         burst = 0
-        self._cork = [] if len(queue) > 1 else None  # pipelined answers leave in one write
         while queue and not self._busy and not self._closing:
             if burst == BURST:
                 self._shared.loop.call_soon(self._advance)
@@ -133,7 +135,6 @@ class Connection(Wire):
                 break  # resume_writing goes on
             burst += 1
             self._answer(queue.popleft())
-        self._uncork()
         if self._closing:
             return
         if queue:
@@ -144,7 +145,7 @@ class Connection(Wire):
                 return
             if reception.wants_continue:
                 reception.wants_continue = False
-                self._transport.write(_CONTINUE)
+                self._send(_CONTINUE)
             self._resume()
         self._set_deadline(answered or burst > 0)
 
@@ -210,9 +211,8 @@ class Connection(Wire):
         elif not incoming.minor:
             framing += "Connection: keep-alive\r\n"
         head = encoding.head(status, response.headers, framing, self._shared.date, incoming.minor)
-        if len(body) > 65536:
-            self._send(head)
-            self._send(body)
+        if len(body) > LARGE:
+            self._send_now(head, body)
         else:
             self._send(head + body)
         if not keep:
@@ -223,16 +223,15 @@ class Connection(Wire):
         self._closing = True
         while self._reception.queue:
             self._reception.release(self._reception.queue.popleft())
-        self._uncork()
         if self._reception.incoming is not None or self._paused_reading:
             self._linger()
         else:
-            self._transport.close()
+            self._close()
 
     def _hang_up(self, response: Response) -> None:
         framing = f"Content-Length: {len(response.body)}\r\nConnection: close\r\n"
         head = encoding.head(response.status, response.headers, framing, self._shared.date)
-        self._transport.write(head + response.body)
+        self._send(head + response.body)
         self._linger()
 
     # --- answers that take time ----------------------------------------------------------------------------------
@@ -295,9 +294,7 @@ class Connection(Wire):
         sent = 0
         self._streaming = True
         try:
-            transport.write(
-                encoding.head(response.status, response.headers, framing, self._shared.date, incoming.minor)
-            )
+            self._send_now(encoding.head(response.status, response.headers, framing, self._shared.date, incoming.minor))
             if incoming.method != "HEAD":
                 async for chunk in response.stream:
                     if not chunk:
@@ -330,7 +327,7 @@ class Connection(Wire):
             incoming.keep_alive = False
             self._respond(incoming, encoding.failure(errors.bad_request("Upgrade request required")))
             return
-        self._transport.write(encoding.head(response.status, response.headers, "", self._shared.date))
+        self._send_now(encoding.head(response.status, response.headers, "", self._shared.date))
         if self._drained is None:
             self._drained = asyncio.Event()
             self._drained.set()

@@ -40,7 +40,7 @@ class Wire(asyncio.Protocol):
         self.deadline = NEVER
         self._shared = shared
         self._transport: asyncio.Transport
-        self._cork: list[bytes] | None = None  # answers that are to leave in one write
+        self._cork: list[bytes] = []  # answers that have not left yet
         self._drained: asyncio.Event | None = None  # made when the peer is slow for the first time
         self._paused_reading = False
         self._closing = False
@@ -75,14 +75,22 @@ class Wire(asyncio.Protocol):
         return self._drained is not None and not self._drained.is_set()
 
     def _send(self, data: bytes) -> None:
-        if self._cork is not None:
-            self._cork.append(data)
-        else:
-            self._transport.write(data)
+        """Send soon, together with the answers of other connections (`Connections.cork`)."""
+        cork = self._cork
+        cork.append(data)
+        if len(cork) == 1:
+            self._shared.cork(self)
 
-    def _uncork(self) -> None:
-        cork, self._cork = self._cork, None
-        if cork:
+    def _send_now(self, *data: bytes) -> None:
+        """Send at once, behind what is to be sent soon."""
+        self.uncork()
+        self._transport.writelines(data)
+
+    def uncork(self) -> None:
+        """What was to be sent soon leaves now, in one write. Nobody is there for it if the connection was dropped."""
+        cork = self._cork
+        if cork and not self._transport.is_closing():
+            self._cork = []
             self._transport.write(cork[0] if len(cork) == 1 else b"".join(cork))
 
     # --- in ------------------------------------------------------------------------------------------------------
@@ -102,11 +110,13 @@ class Wire(asyncio.Protocol):
     def _close(self) -> None:
         """Nothing more is read or begun; what has been written still leaves."""
         self._closing = True
+        self.uncork()
         self._transport.close()
 
     def _linger(self) -> None:
         """Close a little later: input is under way, and a close now would reset the answer away."""
         self._closing = True
+        self.uncork()
         self._resume()
         self.deadline = NEVER
         self._shared.loop.call_later(_LINGER, self._transport.close)

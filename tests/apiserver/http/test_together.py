@@ -1,0 +1,142 @@
+"""Answers that are ready at once leave together, in order, and none is lost for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from tests.apiserver.http.httpworld import Directory, get
+
+from kloster.apiserver.http.connections import TOGETHER, Connections, Limits
+from kloster.apiserver.http.protocol import LARGE, Connection
+from kloster.client.transport import Request, Response
+
+
+class Wires:
+    """A transport that notes what happens to it."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log = log
+        self.name = name
+        self.closing = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def write(self, data: bytes) -> None:
+        if self.closing:
+            raise RuntimeError("the handler is closed")
+        self.log += [f"{self.name}: {part.partition(b' ')[2].split()[1].decode()}" for part in _bodies(data)]
+
+    def writelines(self, data: tuple[bytes, ...]) -> None:
+        self.write(b"".join(data))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+        self.log.append(f"{self.name} closed")
+
+    abort = close
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+def _bodies(data: bytes) -> list[bytes]:
+    """What `answering` wrote as bodies."""
+    return [b"GET " + part.partition(b"GET ")[2] for part in data.split(b"HTTP/1.1 200 OK")[1:]]
+
+
+def answering(request: Request) -> Response:
+    text = f"GET at {request.path} ".encode()
+    return Response(200, {}, text + b"x" * (LARGE if request.path == "/large" else 0))
+
+
+class Party:
+    """Connections of one server, and what leaves on them, in order."""
+
+    def __init__(self, count: int) -> None:
+        directory = Directory(answering)
+        self.log: list[str] = []
+        self.shared = Connections(directory, Limits())
+        self.wires = [Wires(self.log, str(number)) for number in range(count)]
+        self.connections = [Connection(self.shared, directory.a.site) for _ in self.wires]
+        for connection, wire in zip(self.connections, self.wires, strict=True):
+            connection.connection_made(cast(asyncio.BaseTransport, wire))
+
+    def take(self) -> list[str]:
+        taken = self.log.copy()
+        self.log.clear()
+        return taken
+
+
+def test_answers_wait_for_the_other_requests_of_their_turn() -> None:
+    async def scenario() -> None:
+        party = Party(3)
+        for number in (2, 0, 1):
+            party.connections[number].data_received(get(f"/{number}", close=False))
+        assert party.take() == []
+        await asyncio.sleep(0)
+        assert party.take() == ["2: /2", "0: /0", "1: /1"]
+        party.connections[0].data_received(get("/again", close=False))
+        await asyncio.sleep(0)
+        assert party.take() == ["0: /again"]
+
+    asyncio.run(scenario())
+
+
+def test_many_answers_do_not_wait() -> None:
+    async def scenario() -> None:
+        party = Party(TOGETHER + 1)
+        for connection in party.connections:
+            connection.data_received(get("/", close=False))
+        assert len(party.take()) == TOGETHER
+        await asyncio.sleep(0)
+        assert party.take() == [f"{TOGETHER}: /"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("paths", "close", "left"),
+    [
+        pytest.param(["/a", "/b", "/c"], False, ["0: /a", "0: /b", "0: /c"], id="pipelined"),
+        pytest.param(["/a", "/large", "/b"], False, ["0: /a", "0: /large", "0: /b"], id="around-a-large-one"),
+        pytest.param(["/a", "/b"], True, ["0: /a", "0: /b", "0 closed"], id="then-closed"),
+    ],
+)
+def test_answers_of_one_connection_keep_their_order(paths: list[str], close: bool, left: list[str]) -> None:
+    async def scenario() -> None:
+        party = Party(1)
+        requests = [get(path, close=close and path == paths[-1]) for path in paths]
+        party.connections[0].data_received(b"".join(requests))
+        await asyncio.sleep(0)
+        assert party.take() == left
+
+    asyncio.run(scenario())
+
+
+def test_closing_loses_no_answer() -> None:
+    async def scenario() -> None:
+        party = Party(1)
+        party.connections[0].data_received(get("/a", close=False))
+        party.connections[0].finish()
+        assert party.take() == ["0: /a", "0 closed"]
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_was_dropped_does_not_disturb_the_others() -> None:
+    async def scenario() -> None:
+        party = Party(2)
+        for number, connection in enumerate(party.connections):
+            connection.data_received(get(f"/{number}", close=False))
+        party.connections[0].abort()
+        await asyncio.sleep(0)
+        assert party.take() == ["0 closed", "1: /1"]
+
+    asyncio.run(scenario())
