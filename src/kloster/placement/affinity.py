@@ -40,16 +40,26 @@ def node_matches(spec: Object, name: str, labels: Mapping[str, str]) -> bool:
     selector = spec.get("nodeSelector") or {}
     if any(labels.get(key) != value for key, value in selector.items()):
         return False
-    required = _node_affinity(spec).get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
+    terms = required(spec)
+    if terms is None:
         return True
-    return any(matches_term(term, name, labels) for term in required.get("nodeSelectorTerms", ()))
+    return any(matches_term(term, name, labels) for term in terms.get("nodeSelectorTerms", ()))
 
 
 def node_preference(spec: Object, name: str, labels: Mapping[str, str]) -> int:
     """The sum of the weights of the preferred node affinity terms that match."""
-    preferred = _node_affinity(spec).get("preferredDuringSchedulingIgnoredDuringExecution", ())
-    return sum(one["weight"] for one in preferred if matches_term(one["preference"], name, labels))
+    return sum(one["weight"] for one in preferred(spec) if matches_term(one["preference"], name, labels))
+
+
+def required(spec: Object) -> Object | None:
+    """The node selector of a pod's required node affinity."""
+    return _node_affinity(spec).get("requiredDuringSchedulingIgnoredDuringExecution")
+
+
+def preferred(spec: Object) -> Iterable[Object]:
+    """The terms of a pod's preferred node affinity."""
+    found: Iterable[Object] = _node_affinity(spec).get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    return found
 
 
 def _node_affinity(spec: Object) -> Object:

@@ -6,7 +6,7 @@ Source: https://kubernetes.io/docs/concepts/configuration/manage-resources-conta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from kloster.apimachinery import Object, quantity
 
@@ -64,8 +64,3 @@ def pod_requests(pod: Object) -> Amounts:
 
 def _requests(container: Object) -> Amounts:
     return amounts((container.get("resources") or {}).get("requests"))
-
-
-def insufficient(asked: Mapping[str, int], free: Mapping[str, int]) -> Iterable[str]:
-    """Names of the resources of which `free` has too little."""
-    return [name for name, amount in asked.items() if amount > 0 and amount > free.get(name, 0)]

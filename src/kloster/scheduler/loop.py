@@ -41,16 +41,18 @@ def decide(pod: Object, snapshot: Snapshot) -> Placement:
     fitting, reasons = feasible(cycle, nodes)
     if not fitting:
         return Placement(None, explain(len(nodes), reasons))
-    best = max(fitting, key=lambda info: (_score(cycle, info), -info.requested["pods"]))
+    rules = plugins.scores(cycle)
+    best = max(fitting, key=lambda info: (_score(cycle, info, rules), -info.requested["pods"]))
     return Placement(best.name)
 
 
 def feasible(cycle: Cycle, nodes: Iterable[NodeInfo]) -> tuple[list[NodeInfo], Counter[str]]:
     """Nodes that pass all filters, and how often each reason kept one away."""
+    rules = plugins.filters(cycle)
     fitting: list[NodeInfo] = []
     reasons: Counter[str] = Counter()
     for info in nodes:
-        reason = next((why for rule in plugins.FILTERS if (why := rule(cycle, info)) is not None), None)
+        reason = next((why for rule in rules if (why := rule(cycle, info)) is not None), None)
         if reason is None:
             fitting.append(info)
         else:
@@ -58,8 +60,8 @@ def feasible(cycle: Cycle, nodes: Iterable[NodeInfo]) -> tuple[list[NodeInfo], C
     return fitting, reasons
 
 
-def _score(cycle: Cycle, info: NodeInfo) -> float:
-    return sum(weight * rule(cycle, info) for rule, weight in plugins.SCORES)
+def _score(cycle: Cycle, info: NodeInfo, rules: Iterable[tuple[plugins.Score, int]]) -> float:
+    return sum(weight * rule(cycle, info) for rule, weight in rules)
 
 
 def explain(total: int, reasons: Counter[str]) -> str:

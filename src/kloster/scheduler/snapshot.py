@@ -46,9 +46,6 @@ class NodeInfo:
         found: Mapping[str, str] = (self.node or {}).get("metadata", {}).get("labels") or {}
         return found
 
-    def free(self) -> Amounts:
-        return {name: amount - self.requested.get(name, 0) for name, amount in self.allocatable.items()}
-
 
 class Snapshot:
     """All nodes of one cluster. `close` ends its subscriptions.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kloster.placement.resources import Amounts, insufficient, pod_requests
+from kloster.placement.resources import Amounts, pod_requests
 from kloster.scheduler.cycle import Cycle
 from kloster.scheduler.snapshot import NodeInfo
 
@@ -18,8 +18,11 @@ def asked(cycle: Cycle) -> Amounts:
 def filter(cycle: Cycle, info: NodeInfo) -> str | None:
     if info.requested["pods"] + 1 > info.allocatable.get("pods", 0):
         return "Too many pods"
-    short = list(insufficient(asked(cycle), info.free()))
-    return f"Insufficient {short[0]}" if short else None
+    has, used = info.allocatable, info.requested
+    for name, amount in asked(cycle).items():
+        if amount > 0 and amount > has.get(name, 0) - used.get(name, 0):
+            return f"Insufficient {name}"
+    return None
 
 
 def score(cycle: Cycle, info: NodeInfo) -> float:

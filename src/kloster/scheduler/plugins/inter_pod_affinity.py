@@ -8,6 +8,11 @@ from kloster.scheduler.cycle import Cycle
 from kloster.scheduler.snapshot import NodeInfo
 
 
+def concerns(cycle: Cycle) -> bool:
+    wants = any(required_terms(cycle.pod, field) for field in ("podAffinity", "podAntiAffinity"))
+    return wants or bool(cycle.snapshot.repelling)
+
+
 def filter(cycle: Cycle, info: NodeInfo) -> str | None:
     if any(not _together(cycle, info, term) for term in required_terms(cycle.pod, "podAffinity")):
         return "node(s) didn't match pod affinity rules"

@@ -7,6 +7,15 @@ from kloster.scheduler.cycle import Cycle
 from kloster.scheduler.snapshot import NodeInfo
 
 
+def concerns(cycle: Cycle) -> bool:
+    spec = cycle.pod["spec"]
+    return bool(spec.get("nodeSelector") or affinity.required(spec) is not None)
+
+
+def prefers(cycle: Cycle) -> bool:
+    return bool(affinity.preferred(cycle.pod["spec"]))
+
+
 def filter(cycle: Cycle, info: NodeInfo) -> str | None:
     if affinity.node_matches(cycle.pod["spec"], info.name, info.labels):
         return None

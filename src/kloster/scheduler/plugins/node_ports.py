@@ -16,12 +16,19 @@ def _ports(pod: Object) -> Iterator[tuple[str, str, int]]:
                 yield port.get("hostIP") or "0.0.0.0", port.get("protocol", "TCP"), port["hostPort"]
 
 
+def _wanted(cycle: Cycle) -> list[tuple[str, str, int]]:
+    found: list[tuple[str, str, int]] | None = cycle.memo.get("node_ports")
+    if found is None:
+        found = cycle.memo["node_ports"] = list(_ports(cycle.pod))
+    return found
+
+
+def concerns(cycle: Cycle) -> bool:
+    return bool(_wanted(cycle))
+
+
 def filter(cycle: Cycle, info: NodeInfo) -> str | None:
-    wanted = cycle.memo.get("node_ports")
-    if wanted is None:
-        wanted = cycle.memo["node_ports"] = list(_ports(cycle.pod))
-    if not wanted:
-        return None
+    wanted = _wanted(cycle)
     for other in info.pods.values():
         for address, protocol, port in _ports(other):
             for mine, my_protocol, my_port in wanted:

@@ -8,7 +8,9 @@ from kloster.scheduler.snapshot import NodeInfo
 
 
 def filter(cycle: Cycle, info: NodeInfo) -> str | None:
-    taints = (info.node or {}).get("spec", {}).get("taints") or ()
+    taints = (info.node or {}).get("spec", {}).get("taints")
+    if not taints:
+        return None
     taint = first_untolerated(taints, cycle.pod["spec"].get("tolerations") or ())
     if taint is None:
         return None
@@ -16,7 +18,9 @@ def filter(cycle: Cycle, info: NodeInfo) -> str | None:
 
 
 def score(cycle: Cycle, info: NodeInfo) -> float:
-    taints = (info.node or {}).get("spec", {}).get("taints") or ()
+    taints = (info.node or {}).get("spec", {}).get("taints")
+    if not taints:
+        return 100.0
     tolerations = cycle.pod["spec"].get("tolerations") or ()
     against = sum(
         1

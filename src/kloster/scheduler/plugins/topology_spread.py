@@ -7,10 +7,12 @@ from kloster.scheduler.cycle import Cycle
 from kloster.scheduler.snapshot import NodeInfo
 
 
+def concerns(cycle: Cycle) -> bool:
+    return bool(spread.hard_constraints(cycle.pod))
+
+
 def filter(cycle: Cycle, info: NodeInfo) -> str | None:
     constraints = spread.hard_constraints(cycle.pod)
-    if not constraints:
-        return None
     for position, constraint in enumerate(constraints):
         if constraint["topologyKey"] not in info.labels:
             return "node(s) didn't match pod topology spread constraints (missing required label)"
