@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
+import yaml
 from tests.apiserver import world
-from tests.apiserver.world import ADMIN, Api, on_cluster
+from tests.apiserver.world import ADMIN, Api, on_cluster, read
 
-from kloster.apiserver import options, pipeline
+from kloster.apiserver import options, pipeline, yaml_text
 from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.options import Token
 from kloster.client.transport import Request, Response
@@ -61,14 +63,45 @@ def test_indented_for_people(agent: str, query: str, pretty: bool) -> None:
 def test_a_long_list_comes_in_slices_and_whole() -> None:
     async def body(cluster: ServedCluster, api: Api) -> None:
         for number in range(520):
-            await api.ok("POST", MAPS, {"metadata": {"name": f"m{number:03}"}})
+            await api.ok("POST", MAPS, {"metadata": {"name": f"m{number:03}"}, "data": {"x": "y" * 10_000}})
         answer = await api.send("GET", MAPS)
         assert answer.stream is not None
         chunks = [chunk async for chunk in answer.stream]
-        assert len(chunks) == 4
+        assert len(chunks) > 4
         found = await api.ok("GET", MAPS)
         names = [item["metadata"]["name"] for item in found["items"]]
         assert names == ["kube-root-ca.crt", *(f"m{number:03}" for number in range(520))]
+
+    on_cluster(body)
+
+
+FORMS = {
+    "JSON": {},
+    "YAML": {"accept": "application/yaml"},
+    "table": {"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"},
+    "metadata": {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"},
+    "metadata in YAML": {"accept": "application/yaml;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"},
+}
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 60])
+@pytest.mark.parametrize("pretty", ["", "?pretty=true"])
+@pytest.mark.parametrize("headers", FORMS.values(), ids=FORMS.keys())
+def test_slices_make_one_document(headers: dict[str, str], pretty: str, count: int) -> None:
+    """However many slices there are, it is the text that one encoder would write."""
+
+    async def body(cluster: ServedCluster, api: Api) -> None:
+        path = "/api/v1/namespaces/n/secrets"
+        for number in range(count):
+            await api.ok("POST", path, {"metadata": {"name": f"m{number:03}"}, "stringData": {"x": "y\n" * 1_000}})
+        text = await read(await api.send("GET", path + pretty, headers=headers))
+        yaml_asked = "yaml" in headers.get("accept", "")
+        value = yaml.safe_load(text) if yaml_asked else orjson.loads(text)
+        assert len(value["rows" if "Table" in headers.get("accept", "") else "items"]) == count
+        if yaml_asked:
+            assert text == yaml_text.dump(value)
+        else:
+            assert text == (orjson.dumps(value, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(value) + b"\n")
 
     on_cluster(body)
 

@@ -1,12 +1,14 @@
 """From what a verb found to a `Response`: status, headers, and the body in the agreed form.
 
 The common case copies bytes: a stored object in its own version as JSON. Every other form is made from the JSON
-document or the decoded object.
+document or the decoded object; where that takes long, aside: the answer is then an awaitable.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,7 +17,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apimachinery.schema import encode
 from kloster.apimachinery.schema.model import StructType
-from kloster.apiserver import flow, negotiation, storage, tables, yaml_text
+from kloster.apiserver import aside, flow, negotiation, storage, tables, yaml_text
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, PLAIN, YAML, Form
 from kloster.apiserver.resources import Served
@@ -51,7 +53,10 @@ def warning(text: str) -> str:
     return f'299 - "{escaped}"'
 
 
-def entry(call: Call, found: Entry, status: int = 200) -> Response:
+Answer = Response | Awaitable[Response]
+
+
+def entry(call: Call, found: Entry, status: int = 200) -> Answer:
     """A stored object."""
     form = call.form()
     served = call.resource
@@ -59,17 +64,17 @@ def entry(call: Call, found: Entry, status: int = 200) -> Response:
     if form.view:
         return view_of(call, form, served, found, status)
     document = forms.document(served, found)
-    return json_document(call, document, status, form, served.kind.type)
+    return whole(call, document, status, form, served.kind.type)
 
 
-def item(call: Call, value: Object, status: int = 200, served: Served | None = None) -> Response:
+def item(call: Call, value: Object, status: int = 200, served: Served | None = None) -> Answer:
     """An object (in the storage version) that is not stored: a dry run, a virtual resource."""
     served = served or call.resource
     form = call.form()
     if form.view:
         body = tables.unstored(served, value, form, call.request.param("includeObject"), call.cluster.clock.now())
         return json_document(call, body, status, form, None)
-    return json_document(call, storage.document(served, value), status, form, served.kind.type)
+    return whole(call, storage.document(served, value), status, form, served.kind.type)
 
 
 def view_of(call: Call, form: Form, served: Served, found: Entry, status: int) -> Response:
@@ -78,23 +83,38 @@ def view_of(call: Call, form: Form, served: Served, found: Entry, status: int) -
     return json_document(call, body, status, form, None)
 
 
+def whole(call: Call, document: bytes, status: int, form: Form, schema: StructType | None) -> Answer:
+    """As `json_document`, for documents of any length."""
+    if len(document) <= aside.LONG or (form.media == JSON and not call.pretty()):
+        return json_document(call, document, status, form, schema)
+    return _long(call, document, status, form, schema)
+
+
+async def _long(call: Call, document: bytes, status: int, form: Form, schema: StructType | None) -> Response:
+    body = await aside.run(call, True, partial(_serialized, call, document, form, schema))
+    return Response(status, headers(call, form.media), body)
+
+
 def json_document(
     call: Call, document: bytes, status: int = 200, form: Form = PLAIN, schema: StructType | None = None
 ) -> Response:
-    """A complete JSON document in the agreed serialization. Upstream ends it with a new line unless it is indented."""
+    """A complete JSON document in the agreed serialization."""
+    return Response(status, headers(call, form.media), _serialized(call, document, form, schema))
+
+
+def _serialized(call: Call, document: bytes, form: Form, schema: StructType | None) -> bytes:
+    """Upstream ends JSON with a new line unless it is indented."""
     if form.media == JSON:
         if call.pretty():
-            document = orjson.dumps(orjson.loads(document), option=orjson.OPT_INDENT_2)
-        else:
-            document += b"\n"
-        return Response(status, headers(call), document)
+            return orjson.dumps(orjson.loads(document), option=orjson.OPT_INDENT_2)
+        return document + b"\n"
     value = orjson.loads(document)
     if form.media == YAML:
-        return Response(status, headers(call, YAML), yaml_text.dump(value))
+        return yaml_text.dump(value)
     schema = schema or call.cluster.catalog.type("", "v1", value.get("kind", ""))
     if schema is None:
         raise errors.not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {JSON}")
-    return Response(status, headers(call, form.media), call.cluster.codecs[form.media].encode(value, schema))
+    return call.cluster.codecs[form.media].encode(value, schema)
 
 
 def value(call: Call, body: Any, status: int = 200, schema: StructType | None = None) -> Response:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kloster.aio.aside import Aside
 from kloster.aio.clock import Clock, SystemClock
 from kloster.apimachinery import Object
 from kloster.apiserver.authentication.chain import ANONYMOUS
@@ -132,6 +133,7 @@ class ServedCluster:
     clock: Clock = field(default_factory=SystemClock)
     random: Random = field(default_factory=SystemRandom)
     forms: FormCache = field(default_factory=FormCache)
+    aside: Aside = field(default_factory=Aside)
     resources: Resources = field(init=False)
     view: LiveView = field(init=False)
     memo: dict[str, Any] = field(init=False, default_factory=dict)

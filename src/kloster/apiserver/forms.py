@@ -149,6 +149,18 @@ class FormCache:
             found = known[key] = codec.part(orjson.loads(self.document(served, entry)), served.kind.type)
         return found
 
+    def has_encoded(self, served: Served, entry: Entry, codec: Codec) -> bool:
+        """Whether `encoded` has it at hand."""
+        known = self._memo(served, entry).encoded
+        return known is not None and (codec.media_type, served.kind.api_version) in known
+
+    def keep_encoded(self, served: Served, entry: Entry, codec: Codec, part: bytes) -> None:
+        """For whoever made it elsewhere."""
+        memo = self._memo(served, entry)
+        if memo.encoded is None:
+            memo.encoded = {}
+        memo.encoded[(codec.media_type, served.kind.api_version)] = part
+
     def metadata(self, served: Served, entry: Entry, revision: int = 0) -> bytes:
         """The metadata object alone, as JSON."""
         if revision and revision != entry.revision:

@@ -47,19 +47,15 @@ class Selection:
 
     def scan(self, view: View, after: tuple[str, str] | None = None) -> Iterator[Entry]:
         """The entries that are meant, in key order."""
-        if self.name and (self.namespace or not self.served.namespaced):
-            found = view.get(Key(self.served.id, self.namespace, self.name))
-            if found is not None and self.matches(found) and (after is None or after < found.key[1:]):
-                yield found
-            return
-        entries = view.scan(self.served.id, self.namespace, after)
-        if self.everything:
-            yield from entries
-        else:
-            matches = self.matches
-            for entry in entries:
-                if matches(entry):
-                    yield entry
+        entries = self.candidates(view, after)
+        return entries if self.everything else filter(self.matches, entries)
+
+    def candidates(self, view: View, after: tuple[str, str] | None = None) -> Iterator[Entry]:
+        """All that have to be looked at for that (`matches`), in key order."""
+        if not self.name or (self.served.namespaced and not self.namespace):
+            return view.scan(self.served.id, self.namespace, after)
+        found = view.get(Key(self.served.id, self.namespace, self.name))
+        return iter(()) if found is None or (after is not None and after >= found.key[1:]) else iter((found,))
 
 
 def _fields(served: Served, entry: Entry) -> dict[str, str]:

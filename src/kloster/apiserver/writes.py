@@ -2,7 +2,8 @@
 
 A write is decided inside `Store.transact`, synchronously, against the newest state there is, the writes in flight
 included. So what is read, checked and allocated there cannot be overtaken: a patch never has to be tried again, and
-two writers cannot take the same name, address or precondition.
+two writers cannot take the same name, address or precondition. A long decision is made in a thread instead, and again
+if it was overtaken (`aside`); what it does with things that are not its own it has done in the loop (`on_loop`).
 
 The order follows upstream, because it decides which of several errors is told: ownership of fields is tracked, then
 admission changes the object, then the kind's strategy prepares and validates it, then admission validates, then
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, apply, errors
 from kloster.apimachinery.cloning import clone
@@ -46,6 +48,10 @@ class Outcome:
     created: bool = False
     deleted: bool = False
 
+    def clear(self) -> None:
+        """The decision is made anew."""
+        self.entry, self.created, self.deleted = None, False, False
+
 
 # --- creating -----------------------------------------------------------------------------------------------------
 
@@ -55,6 +61,7 @@ def decide_create(
 ) -> Sequence[Operation]:
     """Creates `item` (in the storage version, defaulted). `tracked`: its managedFields are complete already."""
     served, cluster = call.resource, call.cluster
+    outcome.clear()
     meta = item["metadata"]
     if meta.pop("resourceVersion", None):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
@@ -73,7 +80,7 @@ def decide_create(
         dry_run=options.dry_run,
         warnings=call.warnings,
     )
-    admission.mutate(attempt)
+    on_loop(admission.mutate, attempt)
     meta = item["metadata"]
     for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
         meta.pop(name, None)
@@ -86,12 +93,12 @@ def decide_create(
     served.strategy.prepare_create(item)
     _refuse(served, meta.get("name", ""), _create_findings(served, item))
     attempt.name = meta["name"]
-    admission.validate(attempt)
+    on_loop(admission.validate, attempt)
     key = storage.key_of(served, meta.get("namespace", ""), meta["name"])
     found = view.get(key)
     if found is not None:
         raise _exists(call, served, found)
-    admission.allocate(attempt)
+    on_loop(admission.allocate, attempt)
     outcome.item, outcome.created = item, True
     return [] if options.dry_run else [storage.put(served, item), *attempt.also]
 
@@ -116,7 +123,7 @@ def _refuse(served: Served, name: str, findings: Iterable[FieldError]) -> None:
 
 def _exists(call: Call, served: Served, found: Entry) -> StatusError:
     error = errors.already_exists(served.group, served.plural, found.key.name)
-    if call.cluster.forms.object(served, found)["metadata"].get("deletionTimestamp"):
+    if on_loop(call.cluster.forms.object, served, found)["metadata"].get("deletionTimestamp"):
         error.message = f"object is being deleted: {error.message}"
     return error
 
@@ -173,7 +180,8 @@ def decide_update(
     `tracked`: `change` has settled the managedFields (server-side apply).
     """
     served, cluster = call.resource, call.cluster
-    old = cluster.forms.object(served, entry)
+    outcome.clear()
+    old = on_loop(cluster.forms.object, served, entry)
     item = change(storage.thaw(served, entry))
     meta, old_meta = item["metadata"], old["metadata"]
     _dedup_owners(call, meta)
@@ -193,22 +201,22 @@ def decide_update(
         dry_run=options.dry_run,
         warnings=call.warnings,
     )
-    admission.mutate(attempt)
+    on_loop(admission.mutate, attempt)
     _check_version(served, meta, entry)
-    compared = service_allocation.assigned(attempt)
+    compared = on_loop(service_allocation.assigned, attempt)
     facet.prepare(served, item, compared)
     _keep_system_fields(meta, old_meta)
     _refuse(served, entry.key.name, _update_findings(served, facet, item, compared))
-    admission.validate(attempt)
+    on_loop(admission.validate, attempt)
     if _is_finished(served, item, old_meta):
         outcome.item, outcome.deleted = item, True
-        return [] if options.dry_run else [Remove(entry.key), *admission.released(attempt)]
+        return [] if options.dry_run else [Remove(entry.key), *on_loop(admission.released, attempt)]
     _settle_times(item, old)
     operation = storage.put(served, item)
     if storage.unchanged(entry, operation):
         outcome.item, outcome.entry = item, entry
         return []
-    if admission.allocate(attempt):
+    if on_loop(admission.allocate, attempt):
         operation = storage.put(served, item)
     outcome.item = item
     return [] if options.dry_run else [operation, *attempt.also]
@@ -314,11 +322,13 @@ def written(events: Sequence[Event], served: Served, item: Object) -> Entry:
     raise LookupError(f"the transaction did not write {served.id} {item['metadata'].get('name')}")
 
 
-def answer(call: Call, events: Sequence[Event], outcome: Outcome, options: WriteOptions) -> Response:
-    """The answer to an update or patch."""
+async def answer(call: Call, events: Sequence[Event], outcome: Outcome, options: WriteOptions) -> Response:
+    """The answer to a create, update or patch."""
     status = 201 if outcome.created else 200
     if outcome.entry is not None:
-        return answers.entry(call, outcome.entry, status)
-    if options.dry_run or outcome.deleted:
-        return answers.item(call, outcome.item, status)
-    return answers.entry(call, written(events, call.resource, outcome.item), status)
+        found = answers.entry(call, outcome.entry, status)
+    elif options.dry_run or outcome.deleted:
+        found = answers.item(call, outcome.item, status)
+    else:
+        found = answers.entry(call, written(events, call.resource, outcome.item), status)
+    return found if isinstance(found, Response) else await found

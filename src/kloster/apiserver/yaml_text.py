@@ -200,5 +200,17 @@ _Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers  # what the lo
 
 def dump(value: Any) -> bytes:
     """YAML as upstream writes it: sorted keys, block style."""
-    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=True)
-    return bytes(text, "utf-8")
+    pieces = _Pieces()
+    yaml.dump(value, pieces, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=True)
+    return bytes("".join(pieces.texts), "utf-8")
+
+
+class _Pieces:
+    """Takes what the emitter writes. That is C, which would keep all other threads waiting until the end: being called
+    every 16 KB, this lets them run."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.texts.append(text)

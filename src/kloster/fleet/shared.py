@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from kloster.aio.aside import Aside
 from kloster.aio.clock import Clock
 from kloster.apiserver.cluster import OpenAPIDocuments
 from kloster.apiserver.forms import FormCache
@@ -38,5 +39,6 @@ class Shared:
     bind: str
     metrics: Metrics = field(default_factory=Metrics)
     forms: FormCache = field(default_factory=FormCache)
+    aside: Aside = field(default_factory=Aside)
     codecs: Mapping[str, Codec] = field(default_factory=_codecs)
     openapi: OpenAPIDocuments = field(default_factory=OpenAPI)

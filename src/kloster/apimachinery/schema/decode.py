@@ -107,9 +107,10 @@ def _struct(type: StructType) -> Decoder:
         if value.__class__ is not dict:
             raise Mismatch(value)
         if not slots and type.fields:
-            slots = [_slot(field) for field in type.fields.values()]
-            places = {slot[0]: place for place, slot in enumerate(slots)}
-            needed = frozenset(name for name, _, _, zero, make in slots if zero is not None or make is not None)
+            made = [_slot(field) for field in type.fields.values()]
+            places = {slot[0]: place for place, slot in enumerate(made)}
+            needed = frozenset(name for name, _, _, zero, make in made if zero is not None or make is not None)
+            slots = made  # last: another thread may be here as well
         found = [places[name] for name in value if name in places]  # as in `encode`: values are sparse
         if len(found) < len(value):
             unknown.append(True)

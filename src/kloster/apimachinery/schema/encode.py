@@ -140,9 +140,10 @@ def _struct(type: StructType) -> Encoder:
     def encode_struct(value: Any) -> Object:
         nonlocal slots, places, needed
         if not slots and type.fields:
-            slots = [_slot(field) for field in type.fields.values()]
-            places = {slot[0]: place for place, slot in enumerate(slots)}
-            needed = frozenset(slot[0] for slot in slots if not slot[3])
+            made = [_slot(field) for field in type.fields.values()]
+            places = {slot[0]: place for place, slot in enumerate(made)}
+            needed = frozenset(slot[0] for slot in made if not slot[3])
+            slots = made  # last: another thread may be here as well
         # Most structs have many more fields than a value has: what is there is put in order, instead of asking for
         # each field whether it is there. A value that is in order already, which is the rule, sorts in one pass.
         found = [places[name] for name in value if name in places]

@@ -6,11 +6,13 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/bi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import admission, answers, bodies, storage, write_options
+from kloster.apiserver import admission, answers, aside, bodies, storage, write_options
 from kloster.apiserver.admission.api import CREATE, Attempt
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -26,7 +28,8 @@ async def serve(call: Call) -> Response:
     options = write_options.parse(call, "CreateOptions")
     type_ = call.cluster.catalog.type("", "v1", "Binding")
     assert type_ is not None
-    binding = bodies.read(call, Expected("", "v1", "Binding", type_), options.validation)
+    expected, long = Expected("", "v1", "Binding", type_), aside.is_long(call)
+    binding = await aside.run(call, long, partial(bodies.read, call, expected, options.validation))
     create.place(call, binding)
     name = binding["metadata"].get("name", "")
     if call.target.name and name != call.target.name:
@@ -39,7 +42,7 @@ async def serve(call: Call) -> Response:
     def decide(view: View) -> Sequence[Operation]:
         return _bind(call, view, binding, options.dry_run)
 
-    await call.cluster.store.transact(decide)
+    await aside.transact(call, long, decide)
     return answers.value(call, SUCCESS, 201, call.cluster.catalog.type("", "v1", "Status"))
 
 
@@ -68,8 +71,8 @@ def _bind(call: Call, view: View, binding: Object, dry_run: bool) -> Sequence[Op
         dry_run=dry_run,
         warnings=call.warnings,
     )
-    admission.mutate(attempt)
-    admission.validate(attempt)
+    on_loop(admission.mutate, attempt)
+    on_loop(admission.validate, attempt)
     _check(pod, meta)
     _assign(call, pod, binding)
     return [] if dry_run else [storage.put(pods, pod)]

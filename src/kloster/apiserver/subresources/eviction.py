@@ -6,11 +6,13 @@ Source: https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors, selectors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, bodies, storage, write_options
+from kloster.apiserver import answers, aside, bodies, storage, write_options
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
 from kloster.apiserver.subresources.binding import SUCCESS, set_condition
@@ -31,7 +33,8 @@ async def serve(call: Call) -> Response:
     options = write_options.parse(call, "CreateOptions")
     type_ = call.cluster.catalog.type("policy", "v1", "Eviction")
     assert type_ is not None
-    eviction = bodies.read(call, Expected("policy", "v1", "Eviction", type_), options.validation)
+    expected, long = Expected("policy", "v1", "Eviction", type_), aside.is_long(call)
+    eviction = await aside.run(call, long, partial(bodies.read, call, expected, options.validation))
     create.place(call, eviction)
     if eviction["metadata"].get("name") != call.target.name:
         raise errors.bad_request("name in URL does not match name in Eviction object")
@@ -44,16 +47,16 @@ async def serve(call: Call) -> Response:
             raise storage.missing(served, call.target.name)
         return _evict(call, view, entry, settings)
 
-    await call.cluster.store.transact(decide)
+    await aside.transact(call, long, decide)
     return answers.value(call, SUCCESS, 201, call.cluster.catalog.type("", "v1", "Status"))
 
 
 def _evict(call: Call, view: View, entry: Entry, settings: DeleteOptions) -> Sequence[Operation]:
-    pod = call.cluster.forms.object(call.resource, entry)
+    pod = on_loop(call.cluster.forms.object, call.resource, entry)
     now = rfc3339(call.cluster.clock.now())
     before: Sequence[Operation] = ()
     if not _ignores_budget(pod):
-        before = _ask_budget(call, view, pod, settings.dry_run, now)
+        before = on_loop(_ask_budget, call, view, pod, settings.dry_run, now)
 
     def disrupted(item: Object) -> None:
         reason = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}

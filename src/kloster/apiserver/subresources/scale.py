@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, apply, errors, selectors
 from kloster.apimachinery.errors import invalid_value
-from kloster.apiserver import answers, bodies, storage, write_options, writes
+from kloster.apiserver import answers, aside, bodies, storage, write_options, writes
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
 from kloster.apiserver.facets import MAIN, Facet
@@ -111,7 +113,8 @@ def _order(scale: Object, builtin: bool) -> _Order:
 
 async def _update(call: Call) -> Response:
     options = write_options.parse(call, "UpdateOptions")
-    scale = bodies.read(call, _expected(call), options.validation)
+    long = aside.is_long(call)
+    scale = await aside.run(call, long, partial(bodies.read, call, _expected(call), options.validation))
     create.place(call, scale)
     create.check_name(call, scale)
 
@@ -119,19 +122,20 @@ async def _update(call: Call) -> Response:
         order = _order(scale, call.resource.kind.builtin)
         return lambda item: _scaled(call, entry, item, order)
 
-    return await _perform(call, options, change, tracked=not call.resource.kind.builtin)
+    return await _perform(call, options, change, long, tracked=not call.resource.kind.builtin)
 
 
 async def _patch(call: Call) -> Response:
     media = patch.check_media(call)
     options = write_options.parse(call, "PatchOptions", media == patch.APPLY)
-    read = patch.read(call, media)
+    long = aside.is_long(call)
+    read = await aside.run(call, long, partial(patch.read, call, media))
     expected = _expected(call)
 
     def change(entry: Entry) -> writes.Change:
         if media == patch.APPLY:
             return lambda item: _applied(call, item, read.value, options)
-        before = shown(call.resource, call.cluster.forms.object(call.resource, entry))
+        before = shown(call.resource, on_loop(call.cluster.forms.object, call.resource, entry))
         after = patch.apply_to(before, read, expected.type)
         scale = patch.decode_patched(call, expected, after, read, options)
         create.check_name(call, scale)
@@ -139,10 +143,10 @@ async def _patch(call: Call) -> Response:
         return lambda item: _scaled(call, entry, item, order)
 
     # Upstream knows no owners of a custom resource's replicas: its type converter has no Scale.
-    return await _perform(call, options, change, tracked=media == patch.APPLY or not call.resource.kind.builtin)
+    return await _perform(call, options, change, long, tracked=media == patch.APPLY or not call.resource.kind.builtin)
 
 
-async def _perform(call: Call, options: WriteOptions, change: Any, tracked: bool) -> Response:
+async def _perform(call: Call, options: WriteOptions, change: Any, long: bool, tracked: bool) -> Response:
     served, outcome = call.resource, Outcome()
 
     def decide(view: View) -> Sequence[Operation]:
@@ -151,7 +155,7 @@ async def _perform(call: Call, options: WriteOptions, change: Any, tracked: bool
             raise storage.missing(served, call.target.name)
         return writes.decide_update(call, view, entry, SCALE, change(entry), options, outcome, tracked=tracked)
 
-    events = await call.cluster.store.transact(decide)
+    events = await aside.transact(call, long, decide)
     item = outcome.item
     if events:
         item = call.cluster.forms.object(served, writes.written(events, served, item))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from kloster.apimachinery import Object, errors
-from kloster.apiserver import answers, bodies, storage, write_options, writes
+from kloster.apimachinery.cloning import clone
+from kloster.apiserver import aside, bodies, storage, write_options, writes
 from kloster.apiserver.admission import service_account
 from kloster.apiserver.call import Call
 from kloster.apiserver.writes import Outcome
@@ -17,21 +19,27 @@ async def serve(call: Call) -> Response:
     served = call.resource
     options = write_options.parse(call, "CreateOptions")
     call.form()
-    item = bodies.read(call, bodies.expect(served.kind), options.validation)
-    place(call, item)
-    item = storage.to_storage(served, item)
-    served.strategy.default(item)
+    long = aside.is_long(call)
+    item = await aside.run(call, long, partial(read, call, options.validation))
     if served.id == "/pods":
         await service_account.settle(call.cluster, call.target.namespace, item)
     outcome = Outcome()
 
     def decide(view: View) -> Sequence[Operation]:
-        return writes.decide_create(call, view, item, options, outcome)
+        return writes.decide_create(call, view, clone(item) if long else item, options, outcome)
 
-    events = await call.cluster.store.transact(decide)
-    if options.dry_run:
-        return answers.item(call, outcome.item, 201)
-    return answers.entry(call, writes.written(events, served, item), 201)
+    events = await aside.transact(call, long, decide)
+    return await writes.answer(call, events, outcome, options)
+
+
+def read(call: Call, validation: str) -> Object:
+    """The object in the body, where it belongs, in the storage version, defaulted."""
+    served = call.resource
+    item = bodies.read(call, bodies.expect(served.kind), validation)
+    place(call, item)
+    item = storage.to_storage(served, item)
+    served.strategy.default(item)
+    return item
 
 
 def place(call: Call, item: Object) -> None:

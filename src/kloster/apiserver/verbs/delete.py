@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from kloster.aio.aside import on_loop
 from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError, StatusError, invalid_value, not_supported
 from kloster.apimachinery.schema.decode import decode
-from kloster.apiserver import admission, answers, bodies, negotiation, storage, write_options, writes, yaml_text
+from kloster.apiserver import admission, answers, aside, bodies, negotiation, storage, write_options, writes, yaml_text
 from kloster.apiserver.admission import definitions
 from kloster.apiserver.admission.api import DELETE, Attempt
 from kloster.apiserver.call import Call
@@ -45,7 +47,8 @@ class DeleteOptions:
 
 
 async def serve(call: Call) -> Response:
-    options = parse(call)
+    long = aside.is_long(call)
+    options = await aside.run(call, long, partial(parse, call))
     call.form()
     served, target = call.resource, call.target
     key = storage.key_of(served, target.namespace, target.name)
@@ -57,8 +60,9 @@ async def serve(call: Call) -> Response:
             raise storage.missing(served, target.name)
         return deletion.decide(view, entry)
 
-    events = await call.cluster.store.transact(decide)
-    return deletion.answer(events)
+    events = await aside.transact(call, long, decide)
+    answer = deletion.answer(events)
+    return answer if isinstance(answer, Response) else await answer
 
 
 # --- options ------------------------------------------------------------------------------------------------------
@@ -155,8 +159,8 @@ class Deletion:
     def decide(self, view: View, entry: Entry) -> Sequence[Operation]:
         """What deleting the object of `entry` does to the store."""
         call, served, options = self.call, self.call.resource, self.options
-        old = call.cluster.forms.object(served, entry)
-        self.entry, self.item = entry, old
+        old = on_loop(call.cluster.forms.object, served, entry)
+        self.entry, self.item, self.gone, self.changed = entry, old, False, False
         attempt = Attempt(
             cluster=call.cluster,
             view=view,
@@ -169,16 +173,16 @@ class Deletion:
             dry_run=options.dry_run,
             warnings=call.warnings,
         )
-        admission.mutate(attempt)
+        on_loop(admission.mutate, attempt)
         check_preconditions(served, old, options)
-        admission.validate(attempt)
+        on_loop(admission.validate, attempt)
         item = storage.thaw(served, entry)
         if self.amend is not None:
             self.amend(item)
         if served.id == _NAMESPACES:
             return self._decide_namespace(attempt, entry, item)
         if served.id == definitions.DEFINITIONS:
-            return self._decide_definition(attempt, item)
+            return on_loop(self._decide_definition, attempt, item)
         return self._decide(attempt, entry, item)
 
     def _decide(self, attempt: Attempt, entry: Entry, item: Object) -> Sequence[Operation]:
@@ -206,7 +210,7 @@ class Deletion:
         if self.options.dry_run:
             return ()
         marked = [storage.put(served, item)] if period is not None else []
-        return [*marked, Remove(entry.key), *admission.released(attempt)]
+        return [*marked, Remove(entry.key), *on_loop(admission.released, attempt)]
 
     def _decide_namespace(self, attempt: Attempt, entry: Entry, item: Object) -> Sequence[Operation]:
         """A namespace is first marked as Terminating; it goes when its controller has emptied it."""
@@ -239,7 +243,7 @@ class Deletion:
 
     # --- answering ------------------------------------------------------------------------------------------------
 
-    def answer(self, events: Sequence[Event]) -> Response:
+    def answer(self, events: Sequence[Event]) -> answers.Answer:
         """The object while it waits, otherwise a Status (or the object, for kinds that always return it)."""
         call, served = self.call, self.call.resource
         assert self.entry is not None

@@ -10,11 +10,10 @@ from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver import answers, options, storage
 from kloster.apiserver.call import Call
-from kloster.client.transport import Response
 from kloster.stores.api import Entry, Key
 
 
-def serve(call: Call) -> Response:
+def serve(call: Call) -> answers.Answer:
     call.form()  # refused before anybody looks whether there is such an object
     return answers.entry(call, find(call))
 

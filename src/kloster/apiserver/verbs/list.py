@@ -1,58 +1,47 @@
 """LIST: stored bytes, joined.
 
-A list reads one consistent state: the newest, or an older one that the log can still rebuild (an exact
-resourceVersion, the later pages of a paged list). Long lists are sent in slices, so that nobody else waits for them.
+Which objects: `pages`. A short list is one answer. Of a long one the answer is a stream of slices: each is made when
+the one before has left, and everybody else gets a turn in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import orjson
 
-from kloster.apimachinery import errors
-from kloster.apiserver import answers, options, selection, storage, tables
+from kloster.aio.turns import Turn
+from kloster.apimachinery.schema.model import StructType
+from kloster.apiserver import answers, aside, options, selection, storage, tables, yaml_text
+from kloster.apiserver.answers import Answer
 from kloster.apiserver.call import Call
-from kloster.apiserver.negotiation import JSON, Form
-from kloster.apiserver.options import InconsistentContinue, ListOptions, Token
+from kloster.apiserver.negotiation import JSON, YAML, Codec, Form
 from kloster.apiserver.resources import Served
-from kloster.apiserver.selection import Selection
+from kloster.apiserver.verbs import pages
+from kloster.apiserver.verbs.pages import Page
 from kloster.client.transport import Response
-from kloster.stores.api import Compacted, Entry, FutureRevision, View
+from kloster.stores.api import Entry
 
-_SLICE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one answer shows. `remaining` is None when it is not told (selectors, last page)."""
-
-    entries: Sequence[Entry]
-    revision: int
-    token: str = ""
-    remaining: int | None = None
-
-    def metadata(self, custom: bool = False) -> bytes:
-        """ListMeta as JSON. Lists of custom resources are maps: sorted, with an empty continue."""
-        about: dict[str, str | int] = {"resourceVersion": str(self.revision)}
-        if custom:
-            about["continue"] = self.token
-            if self.remaining:
-                about["remainingItemCount"] = self.remaining
-            return orjson.dumps(about, option=orjson.OPT_SORT_KEYS)
-        if self.token:
-            about["continue"] = self.token
-        if self.remaining:
-            about["remainingItemCount"] = self.remaining
-        return orjson.dumps(about)
+_MOST = 4 << 20
+"""Bytes of an answer that leaves as a whole."""
+_PIECE = 1 << 20
+"""Bytes of a stream that are sent, hence encrypted, in one go."""
+_TOGETHER = 16
+"""Objects that are copied without a look at the clock."""
 
 
-def serve(call: Call) -> Response:
+def serve(call: Call) -> Answer:
     asked = options.parse(call)
     form = check_form(call)
-    return answer(call, form, page(call, asked, selection.select(call, asked)))
+    found = pages.page(call, asked, selection.select(call, asked))
+    return answer(call, form, found) if isinstance(found, Page) else _later(call, form, found)
+
+
+async def _later(call: Call, form: Form, found: Awaitable[Page]) -> Response:
+    return await answer_whole(call, form, await found)
 
 
 def check_form(call: Call) -> Form:
@@ -63,79 +52,194 @@ def check_form(call: Call) -> Form:
     return form
 
 
-def page(call: Call, asked: ListOptions, selected: Selection) -> Page:
-    """The page asked for."""
-    view, revision, after = _position(call, asked)
-    found = selected.scan(view, after)
-    if not asked.limit:
-        return Page(list(found), revision)
-    entries = list(islice(found, asked.limit))
-    rest = sum(1 for _ in found)
-    if not rest:
-        return Page(entries, revision)
-    token = options.encode_token(Token(revision, entries[-1].key[1:]))
-    return Page(entries, revision, token, rest if selected.labels is None and selected.fields is None else None)
+async def answer_whole(call: Call, form: Form, shown: Page) -> Response:
+    """As `answer`, for whoever waits in any case."""
+    found = answer(call, form, shown)
+    return found if isinstance(found, Response) else await found
 
 
-def _position(call: Call, asked: ListOptions) -> tuple[View, int, tuple[str, str] | None]:
-    """The state to read, its revision, and the key to go on after."""
-    store = call.cluster.store
-    if asked.token:
-        token = options.decode_token(asked.token)
-        if asked.version and asked.version != "0":
-            raise errors.bad_request("specifying resource version is not allowed when using continue")
-        if token.revision < 0:
-            return store, store.revision, token.after
-        try:
-            return store.at(token.revision), token.revision, token.after
-        except (Compacted, FutureRevision):
-            raise InconsistentContinue(options.encode_token(Token(-1, token.after))) from None
-    try:
-        version = options.parse_version(asked.version)
-    except ValueError as error:
-        raise errors.bad_request(f"invalid resource version: {error}") from None
-    if version > store.revision:
-        raise errors.too_large_resource_version(version, store.revision)
-    exact = asked.match == "Exact" or (asked.limit and not asked.match)
-    if not version or not exact or version == store.revision:
-        return store, store.revision, None
-    try:
-        return store.at(version), version, None
-    except Compacted:
-        raise errors.expired("The resourceVersion for the provided list is too old.") from None
-
-
-def answer(call: Call, form: Form, shown: Page) -> Response:
+def answer(call: Call, form: Form, shown: Page) -> Answer:
     """The page in its form."""
     served = call.resource
     if form.media in call.cluster.codecs and not form.view:
         return _coded(call, form, shown)
     row_order = served.kind.strategy.row_order
-    if form.view == "Table" and row_order is not None:
-        ranked = [(row_order(storage.thaw(served, entry)), entry) for entry in shown.entries]
-        shown = replace(shown, entries=[entry for _, entry in sorted(ranked, key=lambda pair: pair[0])])
-    encode = _encoder(call, form, served)
-    head, tail = _frame(form, served, shown)
-    if form.media != JSON or call.pretty():
-        document = b"".join((head, b",".join(encode(entry) for entry in shown.entries), tail))
-        kind = call.cluster.catalog.type(served.group, served.version, served.list_kind)
-        return answers.json_document(call, document, 200, form, None if form.view else kind)
-    tail += b"\n"
-    if len(shown.entries) <= _SLICE:
-        body = b"".join((head, b",".join([encode(entry) for entry in shown.entries]), tail))
-        return Response(200, answers.headers(call), body)
-    return Response(200, answers.headers(call), stream=_stream(head, shown.entries, tail, encode))
+    if form.view == "Table" and row_order is not None and len(shown.entries) > 1:
+        return _ordered(call, form, shown, row_order)
+    if form.media == YAML:
+        return _yaml(call, form, shown)
+    if form.media != JSON:  # metadata alone, in a form that is written as a whole
+        return _other(call, form, shown)
+    return _json(call, form, shown)
 
 
-def _coded(call: Call, form: Form, shown: Page) -> Response:
+def _json(call: Call, form: Form, shown: Page) -> Response:
+    encode = _encoder(call, form, call.resource)
+    head, tail = _frame(form, call.resource, shown)
+    separator, step = b",", 1 if form.view else _TOGETHER
+    if call.pretty():
+        head, tail = _indented_frame(head, tail, bool(shown.entries))
+        encode, separator, step = partial(_indented, encode), b",\n    ", 1
+    else:
+        tail += b"\n"
+    slices = _slices(shown.entries, encode, separator, step)
+    first, second = next(slices, b""), next(slices, None)
+    if second is None:
+        return Response(200, answers.headers(call), b"".join((head, first, tail)))
+    return Response(200, answers.headers(call), stream=_stream(head, (first, second), slices, tail, separator))
+
+
+def _slices(entries: Sequence[Entry], encode: Callable[[Entry], bytes], separator: bytes, step: int) -> Iterator[bytes]:
+    """The items, joined, in slices that neither take long nor are large."""
+    left = iter(entries)
+    turn, parts, size = Turn(), list[bytes](), 0
+    while some := [encode(entry) for entry in islice(left, step)]:
+        part = separator.join(some) if step > 1 else some[0]
+        parts.append(part)
+        size += len(part)
+        if size > _MOST or turn.over():
+            yield separator.join(parts)
+            parts, size = [], 0
+            turn.renew()
+    if parts:
+        yield separator.join(parts)
+
+
+async def _stream(
+    head: bytes, begun: Sequence[bytes], slices: Iterator[bytes], tail: bytes, separator: bytes
+) -> AsyncIterator[bytes]:
+    """The slices; the server waits for the peer between them, and others have their turn."""
+    turn = Turn()
+    before = head
+    for source in (iter(begun), slices):
+        for part in source:
+            for start in range(0, len(part), _PIECE):
+                yield before + part[start : start + _PIECE]
+                before = b""
+                await turn.next()
+            before = separator
+    yield tail
+
+
+# --- other forms --------------------------------------------------------------------------------------------------
+
+
+async def _ordered(call: Call, form: Form, shown: Page, row_order: Callable[..., object]) -> Response:
+    """A table whose rows have an order of their own."""
+    served, turn = call.resource, Turn()
+    ranked = []
+    for entry in shown.entries:
+        ranked.append((row_order(storage.thaw(served, entry)), entry))
+        if turn.over():
+            await turn.next()
+    entries = [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]  # type: ignore[arg-type, return-value]
+    page = replace(shown, entries=entries)
+    return await _yaml(call, form, page) if form.media == YAML else _json(call, form, page)
+
+
+def _coded(call: Call, form: Form, shown: Page) -> Answer:
     """The page in another serialization, from the encoded items that are kept."""
+    codec, schema = call.cluster.codecs[form.media], _list_type(call)
+    parts: list[bytes] = []
+    turn = Turn()
+    for number, entry in enumerate(shown.entries):
+        if turn.over() or _is_heavy(call, entry, codec):
+            return _coded_slowly(call, form, shown, parts, number)
+        parts.append(call.cluster.forms.encoded(call.resource, entry, codec))
+    return _collected(call, form, shown, codec, schema, parts)
+
+
+async def _coded_slowly(call: Call, form: Form, shown: Page, parts: list[bytes], number: int) -> Response:
     served, forms, codec = call.resource, call.cluster.forms, call.cluster.codecs[form.media]
+    turn = Turn()
+    for entry in shown.entries[number:]:
+        if _is_heavy(call, entry, codec):
+            part = await aside.run(call, True, partial(_part, codec, forms.document(served, entry), served.kind.type))
+            forms.keep_encoded(served, entry, codec, part)
+        else:
+            part = forms.encoded(served, entry, codec)
+        parts.append(part)
+        if turn.over():
+            await turn.next()
+    return _collected(call, form, shown, codec, _list_type(call), parts)
+
+
+def _part(codec: Codec, document: bytes, schema: StructType) -> bytes:
+    return codec.part(orjson.loads(document), schema)
+
+
+def _is_heavy(call: Call, entry: Entry, codec: Codec) -> bool:
+    """Whether encoding it takes long and has not been done yet."""
+    return aside.size_of(entry) > aside.LONG and not call.cluster.forms.has_encoded(call.resource, entry, codec)
+
+
+def _collected(
+    call: Call, form: Form, shown: Page, codec: Codec, schema: StructType, parts: Sequence[bytes]
+) -> Response:
+    served = call.resource
+    body = codec.collect(served.kind.api_version, served.list_kind, orjson.loads(shown.metadata()), schema, parts)
+    found = answers.headers(call, form.media)
+    if len(body) <= _MOST:
+        return Response(200, found, body)
+    return Response(200, found, stream=_stream(b"", (body,), iter(()), b"", b""))
+
+
+def _list_type(call: Call) -> StructType:
+    served = call.resource
     schema = call.cluster.catalog.type(served.group, served.version, served.list_kind)
     assert schema is not None
-    parts = [forms.encoded(served, entry, codec) for entry in shown.entries]
-    metadata = orjson.loads(shown.metadata())
-    body = codec.collect(served.kind.api_version, served.list_kind, metadata, schema, parts)
-    return Response(200, answers.headers(call, form.media), body)
+    return schema
+
+
+async def _other(call: Call, form: Form, shown: Page) -> Response:
+    """Any view in any form: made of the JSON document."""
+    encode, turn = _encoder(call, form, call.resource), Turn()
+    head, tail = _frame(form, call.resource, shown)
+    parts = []
+    for entry in shown.entries:
+        parts.append(encode(entry))
+        if turn.over():
+            await turn.next()
+    found = answers.whole(call, b"".join((head, b",".join(parts), tail)), 200, form, None)
+    return found if isinstance(found, Response) else await found
+
+
+_MARK = "here"
+
+
+async def _yaml(call: Call, form: Form, shown: Page) -> Response:
+    """YAML, which is slow to write: some objects at a time, aside."""
+    encode = _encoder(call, form, call.resource)
+    head, tail = _frame(form, call.resource, shown)
+    if not shown.entries:
+        return Response(200, answers.headers(call, YAML), yaml_text.dump(orjson.loads(head + tail)))
+    frame = yaml_text.dump(orjson.loads(b"".join((head, orjson.dumps(_MARK), tail))))
+    before, _, after = frame.partition(f"\n- {_MARK}\n".encode())
+    return Response(200, answers.headers(call, YAML), stream=_yaml_stream(call, before + b"\n", shown, after, encode))
+
+
+async def _yaml_stream(
+    call: Call, head: bytes, shown: Page, tail: bytes, encode: Callable[[Entry], bytes]
+) -> AsyncIterator[bytes]:
+    yield head
+    left = iter(shown.entries)
+    while documents := _some(left, encode):
+        yield await aside.run(call, True, lambda some=documents: yaml_text.dump(orjson.loads(some)))  # type: ignore[misc]
+    yield tail
+
+
+def _some(left: Iterator[Entry], encode: Callable[[Entry], bytes]) -> bytes:
+    """The next objects as a JSON list, up to about `aside.LONG` bytes; empty if there are none."""
+    parts, size = list[bytes](), 0
+    for entry in left:
+        parts.append(encode(entry))
+        size += len(parts[-1])
+        if size > aside.LONG:
+            break
+    return b"[" + b",".join(parts) + b"]" if parts else b""
+
+
+# --- items, and what stands around them ---------------------------------------------------------------------------
 
 
 def _encoder(call: Call, form: Form, served: Served) -> Callable[[Entry], bytes]:
@@ -165,12 +269,14 @@ def _frame(form: Form, served: Served, shown: Page) -> tuple[bytes, bytes]:
     return orjson.dumps(names)[:-1] + b',"metadata":' + metadata + b',"items":[', b"]}"
 
 
-async def _stream(
-    head: bytes, entries: Sequence[Entry], tail: bytes, encode: Callable[[Entry], bytes]
-) -> AsyncIterator[bytes]:
-    """The same in slices; the server waits for the peer between them."""
-    yield head
-    for start in range(0, len(entries), _SLICE):
-        joined = b",".join([encode(entry) for entry in entries[start : start + _SLICE]])
-        yield joined if start == 0 else b"," + joined
-    yield tail
+def _indented(encode: Callable[[Entry], bytes], entry: Entry) -> bytes:
+    """An item as it stands in an indented list. (Line breaks in texts are escaped.)"""
+    return orjson.dumps(orjson.loads(encode(entry)), option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+
+
+def _indented_frame(head: bytes, tail: bytes, items: bool) -> tuple[bytes, bytes]:
+    whole = orjson.dumps(orjson.loads(head + b"0" * items + tail), option=orjson.OPT_INDENT_2)
+    if not items:
+        return whole, b""
+    before, mark, after = whole.partition(b"[\n    0\n  ]")
+    return before + mark[:6], mark[7:] + after

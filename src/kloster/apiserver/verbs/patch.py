@@ -9,8 +9,10 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,7 +24,7 @@ from kloster.apimachinery.errors import StatusError, invalid_value
 from kloster.apimachinery.patches import json_patch, merge, strategic
 from kloster.apimachinery.schema import encode, strict
 from kloster.apimachinery.schema.decode import DecodeError
-from kloster.apiserver import bodies, convert, negotiation, storage, write_options, writes, yaml_text
+from kloster.apiserver import aside, bodies, convert, negotiation, storage, write_options, writes, yaml_text
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
 from kloster.apiserver.facets import MAIN, Facet
@@ -60,7 +62,8 @@ async def serve_facet(call: Call, facet: Facet) -> Response:
     media = check_media(call)
     options = write_options.parse(call, "PatchOptions", media == APPLY)
     call.form()
-    patch = read(call, media)
+    long = aside.is_long(call)
+    patch = await aside.run(call, long, partial(read, call, media))
     outcome = Outcome()
 
     def decide(view: View) -> Sequence[Operation]:
@@ -78,8 +81,8 @@ async def serve_facet(call: Call, facet: Facet) -> Response:
 
         return writes.decide_update(call, view, entry, facet, change, options, outcome, tracked=media == APPLY)
 
-    events = await call.cluster.store.transact(decide)
-    return writes.answer(call, events, outcome, options)
+    events = await aside.transact(call, long, decide)
+    return await writes.answer(call, events, outcome, options)
 
 
 def check_media(call: Call) -> str:
@@ -104,25 +107,74 @@ def read(call: Call, media: str) -> Patch:
     if len(body) > bodies.LIMIT:
         raise errors.too_large(f"Request entity too large: limit is {bodies.LIMIT}")
     if media == APPLY:
-        try:
-            value, found = yaml_text.load(body)
-        except yaml.YAMLError as error:
-            text = f"error decoding YAML: error converting YAML to JSON: yaml: {yaml_text.problem(error)}"
-            raise errors.bad_request(text) from None
-        if not isinstance(value, dict):
-            value = {}
-        return Patch(media, value, repeated=found)
+        return _read_applied(body)
     prefix = "" if media == STRATEGIC else "error decoding patch: "
+    bodies.bound(body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise errors.bad_request(f"{prefix}{bodies.json_problem(body)}") from None
     bodies.check_size(value, body)
+    if not _can_be_told(value):
+        raise errors.bad_request(f"{prefix}{bodies.too_deep(body)}")
     if media != JSON_PATCH and not isinstance(value, dict):
         shape = negotiation.shape_of(value)
         text = f"json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
         raise errors.bad_request(f"{prefix}{text}")
     return Patch(media, value, b"" if media == JSON_PATCH or not strict.has_duplicates(body) else body)
+
+
+_TOO_DEEP_YAML = "error decoding YAML: error converting YAML to JSON: yaml: exceeded max depth of 10000"
+_FRACTION = re.compile(rb"[0-9][.eE]")
+
+
+def _read_applied(body: bytes) -> Patch:
+    """A configuration to apply: YAML, but nearly always JSON, which another parser reads in a hundredth of the time."""
+    value, found = _as_json(body), list[str]()
+    if value is None:
+        try:
+            value, found = yaml_text.load(body)
+        except yaml.YAMLError as error:
+            text = f"error decoding YAML: error converting YAML to JSON: yaml: {yaml_text.problem(error)}"
+            raise errors.bad_request(text) from None
+    if not isinstance(value, dict):
+        value = {}
+    if not _can_be_told(value):
+        raise errors.bad_request(_TOO_DEEP_YAML)
+    return Patch(APPLY, value, repeated=found)
+
+
+def _as_json(body: bytes) -> Any:
+    """The value of a body that is JSON and means the same as YAML; otherwise None."""
+    if not body.startswith(b"{"):
+        return None
+    bodies.bound(body)
+    try:
+        value = orjson.loads(body)
+        if strict.has_duplicates(body):
+            return None  # told in the words of YAML
+    except (ValueError, RecursionError):
+        return None
+    bodies.check_size(value, body)
+    return _whole_numbers(value) if _FRACTION.search(body) else value
+
+
+def _whole_numbers(value: Any) -> Any:
+    """To YAML, 1.0 and 1e3 are whole numbers."""
+    if isinstance(value, dict):
+        return {name: _whole_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _can_be_told(value: Any) -> bool:
+    """Whether JSON can be made of it again: the encoder goes 254 levels deep, Go's decoder 10,000."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def apply_to(document: Object, patch: Patch, schema: Any) -> Object:
@@ -165,7 +217,10 @@ def decode_patched(call: Call, expected: Expected, document: Object, patch: Patc
 
 
 def _undecodable(document: Object, patch: Patch, problem: str) -> StatusError:
-    shown = encode.text(_as_merged(document, patch.value)).decode()
+    try:
+        shown = encode.text(_as_merged(document, patch.value)).decode()
+    except TypeError:  # copied into itself until it was too deep
+        return errors.bad_request("error decoding patch: invalid character '{' exceeded max depth")
     return errors.invalid("", "", "", [invalid_value("patch", shown, problem)])
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from kloster.aio.aside import on_loop
 from kloster.apimachinery import Object, errors
-from kloster.apiserver import bodies, storage, write_options, writes
+from kloster.apimachinery.cloning import clone
+from kloster.apiserver import aside, storage, write_options, writes
 from kloster.apiserver.call import Call
 from kloster.apiserver.facets import MAIN, Facet
 from kloster.apiserver.verbs import create
@@ -21,18 +24,20 @@ async def serve(call: Call) -> Response:
 
 async def serve_facet(call: Call, facet: Facet) -> Response:
     """PUT of an object through its main resource or a subresource that shows it whole."""
-    served = call.resource
     options = write_options.parse(call, "UpdateOptions")
     call.form()
-    item = bodies.read(call, bodies.expect(served.kind), options.validation)
-    create.place(call, item)
+    long = aside.is_long(call)
+    item = await aside.run(call, long, partial(_read, call, options.validation))
+    return await perform(call, facet, item, options, long)
+
+
+def _read(call: Call, validation: str) -> Object:
+    item = create.read(call, validation)
     create.check_name(call, item)
-    item = storage.to_storage(served, item)
-    served.strategy.default(item)
-    return await perform(call, facet, item, options)
+    return item
 
 
-async def perform(call: Call, facet: Facet, item: Object, options: WriteOptions) -> Response:
+async def perform(call: Call, facet: Facet, item: Object, options: WriteOptions, long: bool = False) -> Response:
     """Writes `item` (in the storage version, defaulted) and answers."""
     served = call.resource
     outcome = Outcome()
@@ -43,12 +48,13 @@ async def perform(call: Call, facet: Facet, item: Object, options: WriteOptions)
         if entry is None:
             if facet is not MAIN or not served.strategy.create_on_update or item["metadata"].get("uid"):
                 raise missing_for_update(call, item)
-            return writes.decide_create(call, view, item, options, outcome)
+            return writes.decide_create(call, view, clone(item) if long else item, options, outcome)
         check_uid(call, item, entry)
-        return writes.decide_update(call, view, entry, facet, lambda _: item, options, outcome)
+        change = (lambda _: clone(item)) if long else (lambda _: item)
+        return writes.decide_update(call, view, entry, facet, change, options, outcome)
 
-    events = await call.cluster.store.transact(decide)
-    return writes.answer(call, events, outcome, options)
+    events = await aside.transact(call, long, decide)
+    return await writes.answer(call, events, outcome, options)
 
 
 def missing_for_update(call: Call, item: Object) -> errors.StatusError:
@@ -69,7 +75,7 @@ def check_uid(call: Call, item: Object, entry: Entry) -> None:
     if not uid:
         return
     served = call.resource
-    current = call.cluster.forms.object(served, entry)["metadata"]["uid"]
+    current = on_loop(call.cluster.forms.object, served, entry)["metadata"]["uid"]
     if uid != current:
         text = (
             f"StorageError: invalid object, Code: 4, Key: {_registry_key(call)}, ResourceVersion: 0, "
