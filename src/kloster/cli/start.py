@@ -1,91 +1,27 @@
-"""Starting a fleet's process in the background and waiting until it is ready."""
+"""Starting a fleet's process in the background, for commands."""
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 from kloster.cli.errors import CliError
 from kloster.cli.locate import Fleet
-
-TIMEOUT = 60.0
+from kloster.fleet import launch
 
 
 def detached(fleet: Fleet, arguments: list[str], *, tied: bool = False) -> dict[str, Any]:
-    """Start ``python -m kloster.fleet`` for this directory. Returns what it says when it is ready.
+    """Start the fleet's process. Returns what it says when it is ready. Raises CliError.
 
-    The process gets a session of its own, its output goes to the directory's log; readiness comes over a pipe, which
-    ends early if the process does. If waiting is interrupted, the process is ended.
     tied    the process ends when this one does, however that comes
     """
-    directory = fleet.directory
-    directory.prepare()
-    read_end, write_end = os.pipe()
-    log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    command = [sys.executable, "-m", "kloster.fleet", "--data-dir", str(directory.root), "--ready-fd", str(write_end)]
-    passed = [write_end]
+    lifeline = -1
     if tied:
         lifeline, _ = os.pipe()  # its other end closes with this process
-        command += ["--lifeline-fd", str(lifeline)]
-        passed.append(lifeline)
     try:
-        process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            pass_fds=passed,
-            cwd="/",
-        )
+        return launch.detached(fleet.directory, arguments, lifeline)
+    except launch.LaunchError as error:
+        raise CliError(str(error)) from error
     finally:
-        for descriptor in (*passed, log):
-            os.close(descriptor)
-    try:
-        return _wait(process, read_end, directory.log)
-    except BaseException:
-        _end(process)
-        raise
-    finally:
-        os.close(read_end)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], read_end: int, log: Path) -> dict[str, Any]:
-    text = b""
-    ends = time.monotonic() + TIMEOUT
-    while True:
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise CliError(f"the host was not ready after {TIMEOUT:.0f} s; its log: {log}")
-        if not select.select([read_end], [], [], left)[0]:
-            continue
-        part = os.read(read_end, 65536)
-        if part:
-            text += part
-            continue
-        if text:
-            answer: dict[str, Any] = json.loads(text)
-            if "error" in answer:
-                process.wait(timeout=10)
-                raise CliError(str(answer["error"]))
-            return answer
-        process.wait(timeout=10)
-        last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1][:300]
-        raise CliError(
-            f"the host ended with exit code {process.returncode} before it was ready; its log: {log}\n  {last}"
-        )
+        if lifeline >= 0:
+            os.close(lifeline)

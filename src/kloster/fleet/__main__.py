@@ -29,6 +29,7 @@ def _options() -> Options:
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--park-after", type=float, default=30.0)
     parser.add_argument("--lifeline-fd", type=int, default=-1)
+    parser.add_argument("--temporary", type=Path)
     parsed = parser.parse_args()
     return Options(**vars(parsed))
 

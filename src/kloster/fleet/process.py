@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,6 +59,8 @@ class Options:
     workers       processes that serve clusters; 1: this one, 0: one for each core
     ready_fd      where to say, as JSON, that the fleet is ready, or what went wrong
     lifeline_fd   a pipe; when its other end closes, the process ends
+    temporary     a directory around the data directory that is removed when the process ends; who starts a fleet in it
+                  holds the file ``lock`` there
     park_after    seconds until a cluster that nobody uses is parked, 0 for never
     """
 
@@ -67,13 +72,14 @@ class Options:
     ready_fd: int = -1
     park_after: float = 30.0
     lifeline_fd: int = -1
+    temporary: Path | None = None
 
 
 async def run(options: Options) -> None:
     """Run until a signal. Raises DataDirError, AddressInUse, StoreBroken before anything is served."""
     directory = DataDir(options.data_dir)
     directory.prepare()
-    with directory.locked() as lock:
+    with directory.locked() as lock, _removed(options.temporary):
         files = raise_descriptor_limit()
         if files < FEW_FILES:
             log.warning("few open files are allowed; each watch needs one", allowed=files, wanted=FEW_FILES)
@@ -176,6 +182,33 @@ def _listen_common(shared: Shared, ports: Ports, options: Options) -> str:
     listening = addresses.bind(options.bind, ports, COMMON, options.port)
     shared.server.listen_common_bound(listening)
     return url(options.bind, int(listening.getsockname()[1]))
+
+
+@contextlib.contextmanager
+def _removed(directory: Path | None) -> Iterator[None]:
+    """Remove the directory afterwards, while nobody can start another fleet in it.
+
+    Whoever waits for the start of this one holds the lock and cleans up instead.
+    """
+    try:
+        yield
+    finally:
+        if directory is not None:
+            with contextlib.suppress(FileNotFoundError), (directory / "lock").open("r+") as lock:
+                if _acquired(lock.fileno()):
+                    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _acquired(descriptor: int, patience: float = 2.0) -> bool:
+    ends = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > ends:
+                return False
+        time.sleep(0.01)
 
 
 def _lifeline_cut(descriptor: int, stop: asyncio.Event) -> None:

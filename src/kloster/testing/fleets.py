@@ -1,0 +1,263 @@
+"""The fleet that serves the clusters of a test run: started by who needs it first, shared, gone with the last.
+
+    ROOT/lock       held while the fleet is started, joined or cleaned away
+    ROOT/users      everybody who uses the fleet holds a shared lock on it: who gets an exclusive one is the last
+    ROOT/lifeline   a FIFO; the fleet reads it, every user holds its writing end. The kernel closes what a process
+                    held, however the process ended, so the fleet learns that its last user has gone
+    ROOT/data       the fleet's data directory
+
+The fleet's process removes ROOT when it ends. Only if it was killed itself does the last user do that, and if all were
+killed at once, the next run on the machine.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from kloster.client.blocking import Blocking
+from kloster.fleet import launch
+from kloster.fleet.datadir import DataDir, DataDirError, read_json
+from kloster.testing.deletions import Deletions
+from kloster.testing.errors import FleetGone, TestingError
+
+PREFIX = "kloster-testing-"
+PATIENCE = 15.0
+AGENT = "kloster-testing"
+
+
+class Fleet:
+    """A running fleet that this process uses. Close it, or use it as a context manager.
+
+    root    where everything of the fleet lies; processes that name the same one share a fleet. Default: a new
+            temporary directory
+    nodes   how many simulated nodes it has, if it is started here
+    """
+
+    def __init__(self, root: Path | None = None, *, nodes: int = 1, options: Sequence[str] = ()) -> None:
+        if root is None:
+            sweep()
+            root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.geteuid()}-"))
+        self.root = root
+        self.directory = DataDir(root / "data")
+        self._process = os.getpid()
+        try:
+            self._users, self._lifeline, self.pid = _join(root, ["--nodes", str(nodes), *options])
+        except BaseException:
+            remove(root)
+            raise
+        content = yaml.load(self.directory.admin_kubeconfig.read_text(), Loader=yaml.CSafeLoader)
+        self.host = Blocking(content, AGENT)
+        self.deletions = Deletions(self.request)
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """Ask the host's API, as its administrator. Raises StatusError, FleetGone."""
+        try:
+            return self.host.request(method, path, query, body)
+        except OSError as error:
+            raise self.gone(error) from error
+
+    def gone(self, error: Exception) -> FleetGone:
+        """What to raise when the fleet does not answer."""
+        if self.directory.holder():
+            return FleetGone(f"the fleet (process {self.pid}) does not answer: {error}; its log: {self.directory.log}")
+        with contextlib.suppress(OSError):
+            lines = self.directory.log.read_text(errors="replace").strip().splitlines()
+            return FleetGone(f"the fleet (process {self.pid}) has ended; the end of its log: {lines[-1][:300]}")
+        return FleetGone(f"the fleet (process {self.pid}) has ended")
+
+    def close(self) -> None:
+        """Use it no longer. The last user waits until nothing of it is left. Idempotent."""
+        if self._closed or self._process != os.getpid():  # a fork has copies of the descriptors, not the fleet
+            return
+        self._closed = True
+        self.host.close()
+        os.close(self._lifeline)
+        try:
+            last = _locked_now(self._users)
+        finally:
+            os.close(self._users)
+        if last:
+            _await_end(self.root)
+
+
+def _join(root: Path, arguments: Sequence[str]) -> tuple[int, int, int]:
+    """Use the fleet of `root`, starting it if nobody has. Returns the locks' descriptors and the fleet's process."""
+    directory = DataDir(root / "data")
+    ends = time.monotonic() + launch.TIMEOUT
+    while time.monotonic() < ends:
+        with locked(root):
+            state = _state(directory)
+            if state is not None:
+                found = _enter(root, directory, int(state["pid"]))
+                if found is not None:
+                    return found
+            elif not directory.holder():
+                if directory.state.exists():
+                    raise FleetGone(f"the fleet of this test run was killed; its log: {directory.log}")
+                return _start(root, directory, arguments)
+        time.sleep(0.02)  # one is about to end
+    raise TestingError(f"the fleet in {root} neither serves nor ends; its log: {directory.log}")
+
+
+def _start(root: Path, directory: DataDir, arguments: Sequence[str]) -> tuple[int, int, int]:
+    shutil.rmtree(directory.root, ignore_errors=True)
+    lifeline = root / "lifeline"
+    with contextlib.suppress(FileExistsError):
+        os.mkfifo(lifeline, 0o600)
+    reading = os.open(lifeline, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        writing = os.open(lifeline, os.O_WRONLY | os.O_CLOEXEC)
+        users = _user(root)
+        try:
+            state = launch.detached(directory, ["--temporary", str(root), *arguments], reading)
+        except BaseException as error:
+            os.close(writing)
+            os.close(users)
+            if isinstance(error, launch.LaunchError | DataDirError):
+                raise TestingError(f"no fleet could be started for the tests: {error}") from error
+            raise
+    finally:
+        os.close(reading)
+    return users, writing, int(state["pid"])
+
+
+def _enter(root: Path, directory: DataDir, pid: int) -> tuple[int, int, int] | None:
+    """Join the fleet that runs; None if it is about to end.
+
+    It takes back its state file before it ends, and answers no request in between: if the file is there after an
+    answer, it knows of this user.
+    """
+    try:
+        writing = os.open(root / "lifeline", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    users = _user(root)
+    try:
+        content = yaml.load(directory.admin_kubeconfig.read_text(), Loader=yaml.CSafeLoader)
+        host = Blocking(content, AGENT, PATIENCE)
+        host.get("/livez")
+        host.close()
+        if _state(directory) is not None:
+            return users, writing, pid
+    except OSError:
+        pass
+    os.close(writing)
+    os.close(users)
+    return None
+
+
+def _user(root: Path) -> int:
+    descriptor = os.open(root / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _state(directory: DataDir) -> dict[str, Any] | None:
+    """What the fleet said when it was ready, while it is."""
+    holder = directory.holder()
+    state = read_json(directory.state) if holder else None
+    return state if isinstance(state, dict) and state.get("pid") == holder else None
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold ROOT/lock. ROOT is made if it has just been removed."""
+    while True:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not _is_still(descriptor, root / "lock"):
+                continue
+            yield
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one that the path names; it may have been removed while it was waited for."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _locked_now(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _await_end(root: Path) -> None:
+    """The last user has let go: wait until the fleet has removed ROOT; do it in its place if it was killed."""
+    ends = time.monotonic() + PATIENCE
+    directory = DataDir(root / "data")
+    while root.exists() and time.monotonic() < ends:
+        if not directory.holder():
+            remove(root)
+        time.sleep(0.01)
+
+
+def remove(root: Path) -> bool:
+    """Remove what a fleet has left behind, unless somebody uses it."""
+    try:
+        users = os.open(root / "users", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if not (root / "lock").exists():
+            return False  # somebody has just made it
+        users = -1
+    try:
+        if (users >= 0 and not _locked_now(users)) or DataDir(root / "data").holder():
+            return False
+        with locked(root):
+            shutil.rmtree(root, ignore_errors=True)
+        return True
+    finally:
+        if users >= 0:
+            os.close(users)
+
+
+def sweep() -> None:
+    """Remove what earlier runs of this user have left that were killed together with their fleets."""
+    for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}{os.geteuid()}-*"):
+        with contextlib.suppress(OSError):
+            if root.stat().st_uid == os.geteuid() and time.time() - root.stat().st_mtime > launch.TIMEOUT:
+                remove(root)
+
+
+_common_lock = threading.Lock()
+_common: list[Fleet] = []
+
+
+def common() -> Fleet:
+    """The fleet that this process starts for clusters that name none; it ends with the process."""
+    with _common_lock:
+        if not _common or _common[0]._process != os.getpid():
+            _common[:] = [Fleet()]
+            atexit.register(_common[0].close)
+        return _common[0]

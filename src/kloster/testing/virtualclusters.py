@@ -1,0 +1,68 @@
+"""Making and deleting virtual clusters for tests, through the host's API like everybody else."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from kloster.apimachinery.errors import StatusError
+from kloster.fleet.virtualcluster import KUBECONFIG_SECRET_PREFIX, VIRTUAL_CLUSTERS, condition
+from kloster.testing import versions
+from kloster.testing.errors import TestingError
+from kloster.testing.fleets import Fleet
+
+NAMESPACE = "default"
+LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+TIMEOUT = 30.0
+TRANSIENT = ("InternalError", "HostConflict")
+
+
+def version(text: str) -> str:
+    """``1.34``, ``v1.34.4`` → ``1.34``. Raises TestingError naming what there is."""
+    try:
+        return versions.one(text)
+    except ValueError as error:
+        raise TestingError(str(error)) from error
+
+
+def named(pattern: str) -> str:
+    """A name: the pattern with six random letters in place of ``*``."""
+    return pattern.replace("*", "".join(secrets.choice(LETTERS) for _ in range(6)))
+
+
+def create(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The VirtualCluster, ready. Raises TestingError with the fleet's reason if it cannot be."""
+    body = {
+        "apiVersion": VIRTUAL_CLUSTERS.api_version,
+        "kind": VIRTUAL_CLUSTERS.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": dict(spec),
+    }
+    try:
+        found = fleet.request("POST", VIRTUAL_CLUSTERS.path(NAMESPACE), body)
+    except StatusError as error:
+        raise TestingError(f'cluster "{name}" cannot be created: {error.message}') from error
+    ends = time.monotonic() + TIMEOUT
+    while True:
+        ready = condition(found, "Ready") or {}
+        if ready.get("status") == "True":
+            return dict(found)
+        refused = ready.get("status") == "False" and ready.get("reason") not in TRANSIENT
+        if refused or time.monotonic() > ends:
+            fleet.request("DELETE", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
+            text = ready.get("message") or "its status says nothing"
+            raise TestingError(text if refused else f'cluster "{name}" was not ready after {TIMEOUT:.0f} s: {text}')
+        time.sleep(0.003)
+        found = fleet.request("GET", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
+
+
+def kubeconfig(fleet: Fleet, name: str) -> tuple[dict[str, Any], bytes]:
+    """The cluster's kubeconfig, read and as it stands in its Secret on the host."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/{KUBECONFIG_SECRET_PREFIX}{name}"
+    text = base64.b64decode(fleet.request("GET", path)["data"]["config"])
+    return yaml.load(text, Loader=yaml.CSafeLoader), text
