@@ -17,6 +17,7 @@ from email.utils import formatdate
 from typing import Any, Protocol
 
 from kloster.apiserver.http.grammar import Budget
+from kloster.apiserver.http.repeated import Blocks
 from kloster.apiserver.http.sites import Directory, Site
 
 
@@ -76,6 +77,7 @@ class Connections:
         self.directory = directory
         self.limits = limits
         self.budget = Budget(limits.bodies)
+        self.blocks = Blocks()
         self.tick = 0
         self.idle_deadline = limits.idle  # of a connection that goes idle now
         self.date = ""  # the Date header's value, renewed once a second while there are connections

@@ -6,6 +6,8 @@ lives on (both Content-Length and Transfer-Encoding, bare line feeds, folded hea
 Limits: a head of 1 MiB (431, Go's default), a body of 3 MiB (413 with upstream's Status; the rest of the body is read
 and dropped, so that the client gets the answer and may go on), and a budget of body bytes for all connections
 together (429), because bodies are held before anybody is authenticated.
+
+A request whose header lines have been parsed before is not parsed again (`repeated`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import httptools
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.http import encoding
+from kloster.apiserver.http.repeated import Block, Blocks
 from kloster.client.transport import Response
 
 MAX_HEAD = 1024 * 1024
@@ -78,6 +81,9 @@ class Reception:
     """
 
     __slots__ = (
+        "_begun",
+        "_block",
+        "_blocks",
         "_budget",
         "_parser",
         "_partial",
@@ -90,8 +96,11 @@ class Reception:
         "wants_continue",
     )
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, blocks: Blocks | None = None) -> None:
         self._budget = budget
+        self._blocks = blocks or Blocks()
+        self._block: Block | None = None  # of the last request, while the parser stands right behind it
+        self._begun = False
         self.queue: deque[Incoming] = deque()
         self.incoming: Incoming | None = None
         self.head_done = False
@@ -103,6 +112,31 @@ class Reception:
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> None:
+        block = self._block
+        if block is not None:
+            url = block.target(data)
+            if url is not None:
+                incoming = Incoming()
+                incoming.method = "GET"
+                incoming.url = url
+                incoming.headers = block.headers.copy()
+                incoming.head = block.size
+                self.queue.append(incoming)
+                return
+            self._block = None
+        self._begun = False
+        waiting = len(self.queue)
+        self._parse(data)
+        if self._begun and len(self.queue) == waiting + 1 and self.incoming is None:
+            self._learn(data, self.queue[-1])
+
+    def _learn(self, data: bytes, incoming: Incoming) -> None:
+        """A request began and ended with `data`: know its block when it comes again."""
+        usual = incoming.method == "GET" and incoming.minor == 1 and incoming.keep_alive and incoming.error is None
+        if usual and self.refusal is None and not self.upgraded:
+            self._block = self._blocks.learn(data, incoming.url, incoming.headers, incoming.head)
+
+    def _parse(self, data: bytes) -> None:
         if self.refusal is not None:
             return
         if self.upgraded:
@@ -128,6 +162,9 @@ class Reception:
             self._refuse(431)
 
     # --- llhttp's callbacks --------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._begun = True
 
     def on_url(self, url: bytes) -> None:
         incoming = self.incoming

@@ -61,7 +61,7 @@ class Connection(Wire):
 
     def __init__(self, shared: Connections, site: Site | None) -> None:
         super().__init__(shared, site)
-        self._reception = Reception(shared.budget)
+        self._reception = Reception(shared.budget, shared.blocks)
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
