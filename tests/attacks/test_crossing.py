@@ -27,7 +27,7 @@ from kloster.client.resources import (
 from kloster.client.transport import Request, Response
 from kloster.syncer.connector import HostConnector
 from kloster.syncer.hub import HostHub
-from kloster.syncer.podspec import isolation
+from kloster.syncer.podspec import isolation, scheduling
 from kloster.syncer.translator import Refused
 
 SHOWN = (PODS, SERVICES, EVENTS, NODES, SECRETS, CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, ENDPOINT_SLICES)
@@ -74,6 +74,7 @@ POWER = {
     "startup by HTTP": handler("startupProbe", "httpGet"),
     "postStart by HTTP": handler("postStart", "httpGet"),
     "preStop by TCP": handler("preStop", "tcpSocket"),
+    "a runtime class": {**container(), "runtimeClassName": "unconfined"},
 }
 
 HARMLESS = {
@@ -105,6 +106,49 @@ class TestPods:
         await world.settle()
         assert await dev.on_host(PODS) == []
         assert len(await dev.events("SyncRefused")) == 3
+
+
+RESERVED = {"key": "team", "operator": "Equal", "value": "other", "effect": "NoSchedule"}
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+ANYTHING = {"operator": "Exists"}
+
+
+class TestTaints:
+    """Nodes that the host keeps for somebody else."""
+
+    @pytest.mark.parametrize(
+        ("allowed", "crossing"),
+        [
+            pytest.param((), [NOT_READY], id="none"),
+            pytest.param(("team",), [RESERVED, NOT_READY], id="one"),
+            pytest.param(("node.kubernetes.io/",), [NOT_READY], id="no prefixes"),
+            pytest.param(("*",), [RESERVED, NOT_READY, ANYTHING], id="all"),
+        ],
+    )
+    def test_only_what_is_allowed_is_tolerated(self, allowed: tuple[str, ...], crossing: list[Object]) -> None:
+        spec = {"tolerations": [RESERVED, NOT_READY, ANYTHING]}
+        assert scheduling.tolerations(spec, {"tolerations": allowed}) == crossing
+
+    @staticmethod
+    @syncing
+    async def test_the_pod_stays_off_them(world: World, dev: Virtual) -> None:
+        taint = {"key": "team", "value": "other", "effect": "NoSchedule"}
+        for node in await world.host.all(NODES):
+            await world.host.patch(NODES, node["metadata"]["name"], {"spec": {"taints": [taint]}}, namespace="")
+        for name, tolerations in (("exact", [RESERVED]), ("any", [ANYTHING])):
+            await dev.pod(name, tolerations=tolerations)
+        await world.settle()
+        await dev.patch(
+            PODS, "exact", {"spec": {"tolerations": [RESERVED, {**RESERVED, "operator": "Exists", "value": ""}]}}
+        )
+        await world.settle()
+        for name in ("exact", "any"):
+            host = await dev.host(PODS, name)
+            assert host is not None
+            assert not host["spec"].get("nodeName")
+            assert "team" not in str(host["spec"].get("tolerations"))
+            assert (await dev.get(PODS, name))["status"]["phase"] == "Pending"
+        assert any("untolerated taint" in event["message"] for event in await dev.events("FailedScheduling"))
 
 
 NUMBERS = ("nan", "inf", "-1e300", "1e400", "1.5", "x", "9" * 400)
@@ -155,6 +199,90 @@ class TestEndpoints:
             assert error.code == 422
         await world.settle()
         assert await dev.on_host(ENDPOINT_SLICES) == []
+
+
+def sliced(*addresses: str, family: str = "IPv4") -> Object:
+    return {
+        "metadata": {"labels": {"kubernetes.io/service-name": "s"}},
+        "addressType": family,
+        "endpoints": [{"addresses": [address]} for address in addresses],
+        "ports": [{"name": "", "port": 80, "protocol": "TCP"}],
+    }
+
+
+async def _crossed(dev: Virtual) -> list[str]:
+    return [
+        address
+        for slice_ in await dev.on_host(ENDPOINT_SLICES)
+        for endpoint in slice_["endpoints"] or ()
+        for address in endpoint["addresses"]
+    ]
+
+
+class TestForeignEndpoints:
+    """CVE-2021-25740: endpoints that somebody else's forwarder would reach for the tenant."""
+
+    @staticmethod
+    @syncing
+    async def test_only_own_pods_cross(world: World, dev: Virtual) -> None:
+        other = await world.virtual("neighbour")
+        await other.pod("theirs")
+        await dev.pod("mine")
+        await world.settle()
+        theirs, mine = [(await one.get(PODS, name))["status"] for one, name in ((other, "theirs"), (dev, "mine"))]
+        (node,) = [one for one in await world.host.all(NODES) if one["metadata"]["name"] == "node-1"]
+        node_address = next(one["address"] for one in node["status"]["addresses"] if one["type"] == "InternalIP")
+        foreign = (theirs["podIP"], node_address, "10.96.0.1", "192.0.2.1", "8.8.8.8")
+        await dev.create(SERVICES, "s", spec={"ports": [{"port": 80}]})
+        await dev.create(ENDPOINT_SLICES, "s-1", **sliced(*foreign, mine["podIP"]))
+        await dev.create(ENDPOINT_SLICES, "s-2", **sliced("metadata.google.internal", family="FQDN"))
+        await world.settle()
+        assert await _crossed(dev) == [mine["podIP"]]
+        assert any(foreign[0] in event["message"] for event in await dev.events("SyncRefused"))
+
+    @staticmethod
+    @syncing
+    async def test_a_forged_status_helps_nobody(world: World, dev: Virtual) -> None:
+        other = await world.virtual("neighbour")
+        await other.pod("theirs")
+        await dev.pod("mine")
+        await world.settle()
+        address = (await other.get(PODS, "theirs"))["status"]["podIP"]
+        await dev.create(SERVICES, "s", spec={"ports": [{"port": 80}]})
+        await dev.create(ENDPOINT_SLICES, "s-1", **sliced(address))
+        forged = {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running"}
+        await dev.client.patch(PODS, "default", "mine", {"status": forged}, subresource="status")
+        await dev.create(PODS, "held", spec={**container(), "schedulingGates": [{"name": "a.b/c"}]})
+        await dev.client.patch(PODS, "default", "held", {"status": forged}, subresource="status")
+        await world.settle()
+        assert await _crossed(dev) == []
+
+    @staticmethod
+    @syncing
+    async def test_the_address_of_a_pod_that_has_ended_is_not_its_own(world: World, dev: Virtual) -> None:
+        await dev.create(SERVICES, "s", spec={"ports": [{"port": 80}]})
+        await dev.pod(
+            "job", metadata={"annotations": {"simulated.kloster.dev/run-seconds": "30"}}, restartPolicy="Never"
+        )
+        await world.settle()
+        address = (await dev.get(PODS, "job"))["status"]["podIP"]
+        await dev.create(ENDPOINT_SLICES, "s-1", **sliced(address))
+        await world.settle()
+        assert await _crossed(dev) == [address]
+        await world.settle(60)
+        assert (await dev.get(PODS, "job"))["status"]["phase"] == "Succeeded"
+        assert await _crossed(dev) == []
+
+    @staticmethod
+    @syncing
+    async def test_a_cluster_may_be_allowed_to(world: World, dev: Virtual) -> None:
+        await dev.create(SERVICES, "s", spec={"ports": [{"port": 80}]})
+        await dev.create(ENDPOINT_SLICES, "s-1", **sliced("192.0.2.1"))
+        dev.policy = {"foreignEndpoints": True}
+        await dev.stop_syncer()
+        dev.start_syncer()
+        await world.settle()
+        assert await _crossed(dev) == ["192.0.2.1"]
 
 
 class Recorded:

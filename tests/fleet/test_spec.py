@@ -31,6 +31,11 @@ HONOURED = [
     pytest.param(
         "policies: {podSecurityStandard: privileged}", ClusterSpec(pod_security="privileged"), id="pod-security"
     ),
+    pytest.param(
+        "policies: {tolerations: [team, gpu], runtimeClasses: [gvisor], foreignEndpoints: true}",
+        ClusterSpec(tolerations=("team", "gpu"), runtime_classes=("gvisor",), foreign_endpoints=True),
+        id="what-tenants-may-ask-of-the-host",
+    ),
     pytest.param("exportKubeConfig: {context: ours}", ClusterSpec(context="ours"), id="context"),
     pytest.param(
         "sync: {toHost: {services: {enabled: false}}}",
@@ -102,6 +107,11 @@ REFUSED = [
     ),
     pytest.param("sync: true", "spec.sync: expected a mapping, found True", id="no-mapping"),
     pytest.param("sync: {toHost: [pods]}", "spec.sync.toHost: expected a mapping, found ['pods']", id="list"),
+    pytest.param(
+        "policies: {tolerations: [{key: team}]}",
+        "spec.policies.tolerations: expected a list of strings, found {'key': 'team'}",
+        id="tolerations",
+    ),
     pytest.param(
         "policies: {podSecurityStandard: restricted}",
         "spec.policies.podSecurityStandard: expected baseline or privileged, found 'restricted'",

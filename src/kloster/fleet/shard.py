@@ -182,7 +182,7 @@ class Shard:
 
     def _controllers(self, wish: Wish) -> list[Controller]:
         spec = wish.spec
-        syncer = Syncer(self.hub, wish.tenancy, {"podSecurityStandard": spec.pod_security})
+        syncer = Syncer(self.hub, wish.tenancy, spec.policy)
         return [*select(spec.controllers), *syncer_controllers(syncer, spec.to_host | spec.from_host)]
 
     async def put_away(self, wish: Wish, cluster: Assembled, due: float | None) -> None:

@@ -1,9 +1,9 @@
 """What a VirtualCluster's spec may say.
 
 The tree of keys is that of ``vcluster.yaml``, so that people can bring the file that they have; a few keys are
-Kloster's own (``kubernetesVersion``, ``controllers``, ``from``, ``workloads``). A key is either honoured, or harmless
-here (how another product would run its control plane: accepted with a warning), or refused by name. It is never ignored
-in silence.
+Kloster's own (``kubernetesVersion``, ``controllers``, ``from``, ``workloads``, most of ``policies``). A key is either
+honoured, or harmless here (how another product would run its control plane: accepted with a warning), or refused by
+name. It is never ignored in silence.
 
 `parse` is the single place where a spec is read; everything else gets a `ClusterSpec`.
 """
@@ -34,6 +34,9 @@ HONOURED: Mapping[str, type] = {
     "controlPlane.distro.k8s.version": str,
     "controlPlane.distro.k8s.image.tag": str,
     "policies.podSecurityStandard": str,
+    "policies.tolerations": list,
+    "policies.runtimeClasses": list,
+    "policies.foreignEndpoints": bool,
     "exportKubeConfig.context": str,
     **{f"sync.toHost.{kind}.enabled": bool for kind in TO_HOST},
     **{f"sync.fromHost.{kind}.enabled": bool for kind in FROM_HOST},
@@ -121,6 +124,10 @@ class ClusterSpec:
     minor          Kubernetes version, such as ``1.34``; empty for a fork that says none: that of its source
     controllers    patterns as kube-controller-manager's --controllers takes them
     pod_security   the Pod Security Standard that the tenant's pods must keep on the host
+    tolerations    keys of host taints that the tenant's pods may tolerate; ``*`` for all. Taints of node conditions
+                   (``node.kubernetes.io/…``) may always be
+    runtime_classes      the host's runtime classes that the tenant's pods may name
+    foreign_endpoints    the tenant's EndpointSlices may hold addresses that are not those of its own pods
     to_host        kinds that cross to the host
     from_host      what is brought up from the host
     context        the name of the kubeconfig context, empty for the usual one
@@ -133,12 +140,25 @@ class ClusterSpec:
     minor: str = LATEST
     controllers: tuple[str, ...] = ("*",)
     pod_security: str = "baseline"
+    tolerations: tuple[str, ...] = ()
+    runtime_classes: tuple[str, ...] = ()
+    foreign_endpoints: bool = False
     to_host: frozenset[str] = frozenset(TO_HOST)
     from_host: frozenset[str] = frozenset(FROM_HOST)
     context: str = ""
     origin: Origin | None = None
     workloads: str = ""
     warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def policy(self) -> Mapping[str, Any]:
+        """What translators ask about the tenant (`syncer.translator.World.policy`)."""
+        return {
+            "podSecurityStandard": self.pod_security,
+            "tolerations": self.tolerations,
+            "runtimeClasses": self.runtime_classes,
+            "foreignEndpoints": self.foreign_endpoints,
+        }
 
 
 def parse(spec: Mapping[str, Any]) -> ClusterSpec:
@@ -171,6 +191,9 @@ def parse(spec: Mapping[str, Any]) -> ClusterSpec:
         minor=_version(values, "" if origin else LATEST),
         controllers=_controllers(values.get("controllers", ["*"])),
         pod_security=_standard(values.get("policies.podSecurityStandard", "baseline")),
+        tolerations=_texts(values, "policies.tolerations"),
+        runtime_classes=_texts(values, "policies.runtimeClasses"),
+        foreign_endpoints=values.get("policies.foreignEndpoints", False),
         to_host=frozenset(kind for kind in TO_HOST if values.get(f"sync.toHost.{kind}.enabled", True)),
         from_host=frozenset(kind for kind in FROM_HOST if values.get(f"sync.fromHost.{kind}.enabled", True)),
         context=values.get("exportKubeConfig.context", ""),
@@ -255,6 +278,14 @@ def _controllers(patterns: list[Any]) -> tuple[str, ...]:
     except ValueError as error:
         raise SpecError(f"spec.controllers: {error}") from error
     return tuple(patterns)
+
+
+def _texts(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    listed = values.get(path) or ()
+    for one in listed:
+        if not isinstance(one, str) or not one:
+            raise SpecError(f"spec.{path}: expected a list of strings, found {one!r}")
+    return tuple(listed)
 
 
 def _standard(name: str) -> str:

@@ -5,7 +5,9 @@ Security Standard.
 Two volume types that the standard leaves alone are refused as well, because the node acts in its own name for them:
 ``nfs`` (exports trust the nodes' addresses, and root in a container is root on them: other tenants' volumes) and
 ``gitRepo`` (the kubelet runs git, with the repository's hooks).
-``policies.podSecurityStandard: privileged`` in the VirtualCluster's spec lifts that.
+A runtime class is the host's: it says how far a container is kept from the node, so a pod may name only those that
+``policies.runtimeClasses`` lists.
+``policies.podSecurityStandard: privileged`` in the VirtualCluster's spec lifts all of that.
 Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
 
@@ -58,6 +60,9 @@ def check(spec: Object, policy: Mapping[str, Any]) -> None:
     if standard == "privileged":
         return
     found = sorted(set(_violations(spec)))
+    runtime = spec.get("runtimeClassName")
+    if runtime and runtime not in (policy.get("runtimeClasses") or ()):
+        found.append(f"runtime class {runtime}, which policies.runtimeClasses does not list")
     if found:
         raise Refused(
             f"the pod violates this cluster's {standard} pod security policy on the host: {', '.join(found)}. "

@@ -2,11 +2,16 @@
 
 Selectors that look at other pods are confined to this cluster and translated; those that look at nodes pass.
 The tenant's priority class means nothing on the host and stays behind; so does its scheduler's name.
+
+A taint keeps pods off nodes that are meant for somebody else, and tenants are not asked whether they mind: a toleration
+crosses if it is of a node's condition (``node.kubernetes.io/…``), or of a key that ``policies.tolerations`` of the
+VirtualCluster names. The others stay behind, and the pod runs where none is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.client.resources import NAMESPACES
@@ -27,7 +32,6 @@ COPIED = (
     "shareProcessNamespace",
     "securityContext",
     "subdomain",
-    "tolerations",
     "hostAliases",
     "readinessGates",
     "runtimeClassName",
@@ -41,6 +45,9 @@ def translate(world: World, virtual: Object) -> Object:
     """The host pod's scalar and scheduling fields."""
     spec, metadata = virtual["spec"], virtual["metadata"]
     host = {field: spec[field] for field in COPIED if field in spec}
+    tolerated = tolerations(spec, world.policy)
+    if tolerated:
+        host["tolerations"] = tolerated
     if not spec.get("hostNetwork"):
         host["hostname"] = spec.get("hostname") or metadata["name"][:63].rstrip("-.").replace(".", "-")
     if spec.get("imagePullSecrets"):
@@ -54,6 +61,19 @@ def translate(world: World, virtual: Object) -> Object:
     if spec.get("topologySpreadConstraints"):
         host["topologySpreadConstraints"] = [_spread(world, virtual, one) for one in spec["topologySpreadConstraints"]]
     return host
+
+
+CONDITIONS = "node.kubernetes.io/"
+
+
+def tolerations(spec: Object, policy: Mapping[str, Any]) -> list[Object]:
+    """Those of a virtual pod's tolerations that cross. One without a key tolerates every taint."""
+    allowed = policy.get("tolerations") or ()
+    return [
+        one
+        for one in spec.get("tolerations") or ()
+        if "*" in allowed or one.get("key") in allowed or (one.get("key") or "").startswith(CONDITIONS)
+    ]
 
 
 def _on_node(affinity: Object, node: str) -> Object:

@@ -171,7 +171,7 @@ def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
 
 def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
     """The narrow patch of what may change in a running pod."""
-    spec = _spec_changes(virtual, host)
+    spec = _spec_changes(world, virtual, host)
     head = metadata.pod(world.tenancy, virtual)
     live = host["metadata"]
     changed = {
@@ -187,7 +187,7 @@ def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
     return [PatchHost(live["name"], live["uid"], patch, "strategic")]
 
 
-def _spec_changes(virtual: Object, host: Object) -> Object:
+def _spec_changes(world: World, virtual: Object, host: Object) -> Object:
     """Images, deadline and further tolerations: all that a pod's spec may change by itself."""
     spec: Object = {}
     origin = metadata.synced(host, metadata.IMAGES)
@@ -204,7 +204,7 @@ def _spec_changes(virtual: Object, host: Object) -> Object:
     if deadline is not None and deadline != host["spec"].get("activeDeadlineSeconds"):
         spec["activeDeadlineSeconds"] = deadline
     tolerations = host["spec"].get("tolerations") or []
-    more = [one for one in virtual["spec"].get("tolerations") or () if one not in tolerations]
+    more = [one for one in scheduling.tolerations(virtual["spec"], world.policy) if one not in tolerations]
     if more:
         spec["tolerations"] = [*tolerations, *more]
     return spec
