@@ -480,20 +480,24 @@ class TestServices:
     @syncing
     async def test_slices_without_a_selector_cross(world: World, dev: Virtual) -> None:
         await dev.create(SERVICES, "db", spec={"ports": [{"port": 5432}]})
+        for name in ("one", "two"):
+            await dev.pod(name)
+        await world.settle()
+        one, two = [(await dev.get(PODS, name))["status"]["podIP"] for name in ("one", "two")]
         metadata = {"labels": {"kubernetes.io/service-name": "db"}}
-        endpoints = [{"addresses": ["192.0.2.10"], "nodeName": "node-1"}]
+        endpoints = [{"addresses": [one], "nodeName": "node-1"}]
         parts = {"addressType": "IPv4", "endpoints": endpoints, "ports": [{"port": 5432, "name": ""}]}
         await dev.create(ENDPOINT_SLICES, "db-1", metadata=metadata, **parts)
         await world.settle()
         host = await dev.host(ENDPOINT_SLICES, "db-1")
         assert host is not None
         assert host["metadata"]["labels"]["kubernetes.io/service-name"] == dev.host_name("db")
-        assert [one["addresses"] for one in host["endpoints"]] == [["192.0.2.10"]]
-        await dev.patch(ENDPOINT_SLICES, "db-1", {"endpoints": [{"addresses": ["192.0.2.11"]}]})
+        assert [each["addresses"] for each in host["endpoints"]] == [[one]]
+        await dev.patch(ENDPOINT_SLICES, "db-1", {"endpoints": [{"addresses": [two]}]})
         await world.settle()
         host = await dev.host(ENDPOINT_SLICES, "db-1")
         assert host is not None
-        assert [one["addresses"] for one in host["endpoints"]] == [["192.0.2.11"]]
+        assert [each["addresses"] for each in host["endpoints"]] == [[two]]
         await dev.delete(SERVICES, "db")
         await world.settle()
         assert await dev.on_host(ENDPOINT_SLICES) == []
