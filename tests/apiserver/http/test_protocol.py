@@ -15,8 +15,9 @@ import uvloop
 from tests.apiserver.http.httpworld import HOST, echo, get, serving, talk, until
 
 from kloster.apimachinery import errors
+from kloster.apiserver.http.budget import Budget
 from kloster.apiserver.http.connections import Limits
-from kloster.apiserver.http.grammar import Budget, Reception
+from kloster.apiserver.http.grammar import Reception
 from kloster.client.transport import Duplex, Request, Response
 
 MIB = 1024 * 1024
@@ -237,7 +238,7 @@ def test_bodies_share_a_budget_that_is_given_back() -> None:
         def handler(request: Request) -> Response | Awaitable[Response]:
             return eventually(request) if request.path == "/later" else echo(request)
 
-        async with serving(handler, Limits(bodies=MIB)) as world:
+        async with serving(handler, Limits(bodies=2 * MIB)) as world:
             budget = world.server.connections.budget
             _, holder = await asyncio.open_connection(HOST, world.plain)
             holder.write(POST + b"Content-Length: 900000\r\n\r\n" + b"x" * 800_000)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kloster.apiserver.http.grammar import Budget, Reception
+from kloster.apiserver.http.budget import Budget
+from kloster.apiserver.http.grammar import Reception
 from kloster.apiserver.http.repeated import MAX_BLOCK, MAX_KNOWN, Block, Blocks
 
 LINES = b"Host: x\r\nAuthorization: Bearer abc\r\nAccept: application/json\r\n\r\n"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Protocol
 
-from kloster.apiserver.http.grammar import Budget
+from kloster.apiserver.http.budget import Budget
 from kloster.apiserver.http.repeated import Blocks
 from kloster.apiserver.http.sites import Directory, Site
 
@@ -31,8 +31,8 @@ class Limits:
     idle: int = 90
     stall: int = 120
     shutdown: float = 5.0
-    handshakes: int = 512  # at the same time; more are hung up on
-    bodies: int = 256 * 1024 * 1024  # bytes of requests' bodies held at the same time
+    handshakes: int = 1024  # at the same time; more are hung up on
+    bodies: int = 256 * 1024 * 1024  # bytes of requests held at the same time (`budget`)
 
 
 TOGETHER = 32

@@ -4,8 +4,8 @@ llhttp parses, in its strict mode: what two readers could read differently is re
 lives on (both Content-Length and Transfer-Encoding, bare line feeds, folded headers, ...).
 
 Limits: a head of 1 MiB (431, Go's default), a body of 3 MiB (413 with upstream's Status; the rest of the body is read
-and dropped, so that the client gets the answer and may go on), and a budget of body bytes for all connections
-together (429), because bodies are held before anybody is authenticated.
+and dropped, so that the client gets the answer and may go on), and a budget of bytes for all connections together
+(429, see `budget`), because they are held before anybody is authenticated.
 
 A request whose header lines have been parsed before is not parsed again (`repeated`).
 """
@@ -13,6 +13,7 @@ A request whose header lines have been parsed before is not parsed again (`repea
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 
 import httptools
@@ -20,6 +21,7 @@ import httptools
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.http import encoding
+from kloster.apiserver.http.budget import NOBODY, Account, Budget
 from kloster.apiserver.http.repeated import Block, Blocks
 from kloster.client.transport import Response
 
@@ -50,7 +52,9 @@ class Incoming:
     repeated: dict[str, list[str]] | None = None
     head = 0  # bytes of header fields
     body: bytes | bytearray = b""
-    size = 0
+    size = 0  # bytes of the body
+    held = 0  # bytes of the budget
+    account = NOBODY
     dropped = 0
     minor = 1
     keep_alive = True
@@ -58,16 +62,6 @@ class Incoming:
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
-
-
-class Budget:
-    """Bytes of bodies that may be held at once, by all connections of a server."""
-
-    __slots__ = ("limit", "used")
-
-    def __init__(self, limit: int = 256 * 1024 * 1024) -> None:
-        self.limit = limit
-        self.used = 0
 
 
 class Reception:
@@ -81,6 +75,7 @@ class Reception:
     """
 
     __slots__ = (
+        "_account",
         "_begun",
         "_block",
         "_blocks",
@@ -96,8 +91,12 @@ class Reception:
         "wants_continue",
     )
 
-    def __init__(self, budget: Budget, blocks: Blocks | None = None) -> None:
+    def __init__(
+        self, budget: Budget, blocks: Blocks | None = None, account: Callable[[bytes], Account] = lambda _: NOBODY
+    ) -> None:
+        """`account` tells from a request's target on whose account it is."""
         self._budget = budget
+        self._account = account
         self._blocks = blocks or Blocks()
         self._block: Block | None = None  # of the last request, while the parser stands right behind it
         self._begun = False
@@ -154,6 +153,8 @@ class Reception:
             self._partial += len(data)
             if self._partial > MAX_HEAD:
                 self._refuse(431)
+            elif not self._hold(self.incoming, len(data)):
+                self._refuse_with(encoding.failure(_too_much()))
 
     def _keep(self, data: bytes) -> None:
         """What came behind an upgrade request, until its answer is known."""
@@ -259,8 +260,8 @@ class Reception:
         if size > MAX_BODY:
             incoming.error = _too_large()
             return False
-        if self._budget.used + len(data) > self._budget.limit:
-            incoming.error = errors.too_many_requests("too many requests, please try again later.")
+        if not self._hold(incoming, len(data)):
+            incoming.error = _too_much()
             return False
         if not incoming.size:
             incoming.body = data
@@ -269,12 +270,21 @@ class Reception:
         else:
             incoming.body = bytearray(incoming.body) + data
         incoming.size = size
-        self._budget.used += len(data)
+        return True
+
+    def _hold(self, incoming: Incoming, size: int) -> bool:
+        if not incoming.held:
+            incoming.account = self._account(incoming.url)
+        if not self._budget.take(incoming.account, size):
+            return False
+        incoming.held += size
         return True
 
     def release(self, incoming: Incoming) -> None:
-        """The body is no longer needed."""
-        self._budget.used -= incoming.size
+        """The request is no longer needed."""
+        if incoming.held:
+            self._budget.give(incoming.account, incoming.held)
+            incoming.held = 0
         incoming.size = 0
         incoming.body = b""
 
@@ -324,6 +334,10 @@ def refusal(status: int, detail: str = "", plain: str = "") -> Response:
     """An answer below the API, in Go's words."""
     text = plain or f"{status} {HTTPStatus(status).phrase}{detail}"
     return Response(status, {"Content-Type": "text/plain; charset=utf-8"}, text.encode())
+
+
+def _too_much() -> StatusError:
+    return errors.too_many_requests("too many requests, please try again later.")
 
 
 def _too_large() -> StatusError:

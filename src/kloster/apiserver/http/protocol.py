@@ -23,7 +23,8 @@ import structlog
 
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver.http import encoding, sites, target
+from kloster.apiserver.http import budget, encoding, sites, target
+from kloster.apiserver.http.budget import Account
 from kloster.apiserver.http.connections import Connections
 from kloster.apiserver.http.grammar import Incoming, Reception, refusal
 from kloster.apiserver.http.sites import Site
@@ -42,6 +43,8 @@ STREAM_BURST = 64
 LARGE = 64 * 1024
 """Bytes of a body that is sent at once, by itself."""
 
+_LONGEST_CLUSTER_PATH = 512
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -51,6 +54,7 @@ class Connection(Wire):
     __slots__ = (
         "_busy",
         "_finish",
+        "_on",
         "_reception",
         "_streaming",
         "_task",
@@ -61,7 +65,8 @@ class Connection(Wire):
 
     def __init__(self, shared: Connections, site: Site | None) -> None:
         super().__init__(shared, site)
-        self._reception = Reception(shared.budget, shared.blocks)
+        self._reception = Reception(shared.budget, shared.blocks, self._account)
+        self._on: Account | None = None
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
@@ -69,6 +74,18 @@ class Connection(Wire):
         self._tunnel: Tunnel | None = None
         self._timed: Incoming | None = None  # which request, and whether its body, the deadline is about
         self._timed_body = False
+
+    def _account(self, url: bytes) -> Account:
+        """On whose account a request is held."""
+        known = self._on
+        if known is None:
+            peer = self._transport.get_extra_info("peername")
+            remote = budget.origin(peer[0]) if isinstance(peer, tuple) else ""
+            known = self._on = Account(("" if self.site is None else self.site.name, remote))
+        if self.site is not None:
+            return known
+        parts = sites.split_cluster_path(url[:_LONGEST_CLUSTER_PATH].decode("latin-1"))
+        return known if parts is None else Account((f"{parts[0]}/{parts[1]}", known[1]))
 
     # --- the transport's side ------------------------------------------------------------------------------------
 
@@ -173,7 +190,7 @@ class Connection(Wire):
                 return
             result = encoding.mark_gzip(result, encoding.compress(result.body))
         self._respond(incoming, result)
-        if incoming.size:
+        if incoming.held:
             self._reception.release(incoming)
 
     def _call(self, incoming: Incoming) -> Response | Awaitable[Response]:

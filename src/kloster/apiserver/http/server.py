@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from kloster.apiserver.http import listeners, tls
+from kloster.apiserver.http import budget, listeners, tls
 from kloster.apiserver.http.connections import Connections, Limits
 from kloster.apiserver.http.protocol import Connection
 from kloster.apiserver.http.sites import Directory, Site
@@ -26,6 +26,12 @@ log = structlog.get_logger(__name__)
 
 PORT_SHARE = 4
 """One port may have this part of all handshakes under way."""
+
+REMOTE_SHARE = 2
+"""One remote address may have this part."""
+
+BOTH_SHARE = 8
+"""One remote address may have this part at one port."""
 
 
 class Server:
@@ -43,6 +49,7 @@ class Server:
         self._drain = drain
         self._welcoming: set[asyncio.Task[None]] = set()
         self._at_port: Counter[int] = Counter()  # of those in `_welcoming`
+        self._from: Counter[str] = Counter()  # likewise; by remote address, and by that and the port
         self._listeners: list[listeners.Listener] = []
         self.elsewhere: Callable[[str, socket.socket], bool] | None = None
 
@@ -100,11 +107,14 @@ class Server:
     # --- from an accepted socket to a connection -----------------------------------------------------------------
 
     def _welcome(self, accepted: socket.socket, choice: Coroutine[Any, Any, _Choice | None]) -> None:
-        """Begin a connection. One port may take a quarter of the room: who lets handshakes hang at one cluster's port
-        must not keep others from theirs."""
-        place = _port(accepted)
-        if len(self._welcoming) >= self.limits.handshakes or self._at_port[place] >= max(
-            1, self.limits.handshakes // PORT_SHARE
+        """Begin a connection. One port may take a quarter of the room, one remote address half of it: who lets
+        handshakes hang at one cluster's port, or from one place, must not keep others from theirs."""
+        place, remote, room = _port(accepted), _remote(accepted), self.limits.handshakes
+        if (
+            len(self._welcoming) >= room
+            or self._at_port[place] >= max(1, room // PORT_SHARE)
+            or (remote and self._from[remote] >= max(1, room // REMOTE_SHARE))
+            or (remote and self._from[f"{remote} {place}"] >= max(1, room // BOTH_SHARE))
         ):
             choice.close()
             accepted.close()
@@ -112,13 +122,18 @@ class Server:
         task = self.loop.create_task(self._establish(accepted, choice))
         self._welcoming.add(task)
         self._at_port[place] += 1
-        task.add_done_callback(partial(self._welcomed, place))
+        self._from.update((remote, f"{remote} {place}"))
+        task.add_done_callback(partial(self._welcomed, place, remote))
 
-    def _welcomed(self, place: int, task: asyncio.Task[None]) -> None:
+    def _welcomed(self, place: int, remote: str, task: asyncio.Task[None]) -> None:
         self._welcoming.discard(task)
         self._at_port[place] -= 1
         if not self._at_port[place]:
             del self._at_port[place]
+        for name in (remote, f"{remote} {place}"):
+            self._from[name] -= 1
+            if not self._from[name]:
+                del self._from[name]
 
     async def _establish(self, accepted: socket.socket, choice: Coroutine[Any, Any, _Choice | None]) -> None:
         """Choose the cluster, then shake hands. Failures here are the client's: they end with the connection."""
@@ -213,6 +228,15 @@ def _port(accepted: socket.socket) -> int:
     except OSError:
         return 0
     return int(name[1]) if isinstance(name, tuple) else 0
+
+
+def _remote(accepted: socket.socket) -> str:
+    """Who is at the other end, as far as the address tells; empty where there is none."""
+    try:
+        name = accepted.getpeername()
+    except OSError:
+        return ""
+    return budget.origin(str(name[0])) if isinstance(name, tuple) else ""
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
