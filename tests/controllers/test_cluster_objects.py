@@ -222,6 +222,46 @@ async def test_a_claim_in_use_stays(cluster: World) -> None:
     assert await cluster.names(PERSISTENT_VOLUME_CLAIMS) == []
 
 
+def ephemeral(name: str) -> Object:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    metadata = {"labels": {"kind": "scratch"}, "annotations": {"a": "b"}}
+    return {"name": name, "ephemeral": {"volumeClaimTemplate": {"metadata": metadata, "spec": claim}}}
+
+
+@world
+async def test_ephemeral_volumes_have_claims_that_go_with_the_pod(cluster: World) -> None:
+    cluster.run("*")
+    await cluster.settle()
+    await cluster.create(PODS, "p", spec={"containers": CONTAINERS, "volumes": [ephemeral("scratch")]})
+    await cluster.settle()
+    pod, claim = await cluster.get(PODS, "p"), await cluster.get(PERSISTENT_VOLUME_CLAIMS, "p-scratch")
+    assert claim["metadata"]["ownerReferences"] == [owner(pod, controller=True, blockOwnerDeletion=True)]
+    assert (claim["metadata"]["labels"], claim["metadata"]["annotations"]) == ({"kind": "scratch"}, {"a": "b"})
+    assert claim["spec"]["resources"] == {"requests": {"storage": "1Gi"}}
+    await cluster.client.delete(PERSISTENT_VOLUME_CLAIMS, NS, "p-scratch")
+    await cluster.settle()
+    again = await cluster.get(PERSISTENT_VOLUME_CLAIMS, "p-scratch")
+    assert again["metadata"]["uid"] != claim["metadata"]["uid"]
+    await cluster.client.delete(PODS, NS, "p")
+    await cluster.advance(5)
+    assert await cluster.names(PERSISTENT_VOLUME_CLAIMS) == []
+
+
+@world
+async def test_an_ephemeral_volume_does_not_take_a_claim_that_is_there(cluster: World) -> None:
+    cluster.run("*")
+    await cluster.settle()
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    await cluster.create(PERSISTENT_VOLUME_CLAIMS, "p-scratch", spec=claim)
+    await cluster.create(PODS, "p", spec={"containers": CONTAINERS, "volumes": [ephemeral("scratch")]})
+    await cluster.settle()
+    text = f"ephemeral volume scratch: PVC {NS}/p-scratch was not created for pod {NS}/p (pod is not owner)"
+    assert await cluster.events("FailedBinding") == [text]
+    await cluster.client.delete(PERSISTENT_VOLUME_CLAIMS, NS, "p-scratch")
+    await cluster.settle()
+    assert (await cluster.get(PERSISTENT_VOLUME_CLAIMS, "p-scratch"))["metadata"]["ownerReferences"]
+
+
 @pytest.mark.parametrize(
     ("budget", "wanted", "allowed"),
     [({"minAvailable": 2}, 2, 1), ({"maxUnavailable": "50%"}, 1, 2), ({"minAvailable": "90%"}, 3, 0)],

@@ -21,15 +21,27 @@ from kloster.client.resources import (
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     PODS,
     SECRETS,
     SERVICES,
+    STORAGE_CLASSES,
 )
 from kloster.client.transport import Request, User
 from kloster.syncer.names import CLUSTER, KIND, NAME, NAMESPACE, UID
 
 PARTS = ("metadata", "data", "spec")
-SHOWN = (PODS, SERVICES, CONFIG_MAPS, SECRETS, EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS)
+SHOWN = (
+    PODS,
+    SERVICES,
+    CONFIG_MAPS,
+    SECRETS,
+    EVENTS,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    STORAGE_CLASSES,
+)
 
 
 async def everything(cluster: Virtual) -> str:

@@ -585,6 +585,138 @@ class TestClaims:
         assert (await dev.get(PODS, "db"))["status"]["phase"] == "Running"
 
 
+def claim(**spec: Any) -> dict[str, Any]:
+    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, **spec}
+
+
+class TestEphemeralVolumes:
+    @staticmethod
+    @syncing
+    async def test_a_pod_gets_a_volume_of_its_own(world: World, dev: Virtual) -> None:
+        volume = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim()}}}
+        await dev.pod("web", volumes=[volume])
+        await world.settle()
+        pod, found = await dev.get(PODS, "web"), await dev.get(PERSISTENT_VOLUME_CLAIMS, "web-scratch")
+        assert pod["status"]["phase"] == "Running"
+        assert found["status"]["phase"] == "Bound"
+        assert found["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+        assert await dev.events("FailedScheduling") == []
+        assert len(await world.host.all(PERSISTENT_VOLUMES)) == 1
+        await dev.delete(PODS, "web")
+        await world.settle(10)
+        assert await dev.names(PERSISTENT_VOLUME_CLAIMS) == await dev.names(PERSISTENT_VOLUMES) == []
+        assert await dev.on_host(PERSISTENT_VOLUME_CLAIMS) == await world.host.all(PERSISTENT_VOLUMES) == []
+
+    @staticmethod
+    @syncing
+    async def test_a_claim_of_that_name_that_is_not_the_pods_is_not_used(world: World, dev: Virtual) -> None:
+        await dev.create(PERSISTENT_VOLUME_CLAIMS, "web-scratch", spec=claim())
+        volume = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim()}}}
+        await dev.pod("web", volumes=[volume])
+        await world.settle()
+        assert await dev.host(PODS, "web") is None
+        assert "pod is not owner" in (await dev.events("FailedBinding"))[0]["message"]
+        await dev.delete(PERSISTENT_VOLUME_CLAIMS, "web-scratch")
+        await world.settle(20)
+        assert (await dev.get(PODS, "web"))["status"]["phase"] == "Running"
+
+    @staticmethod
+    @syncing
+    async def test_on_the_host_itself(world: World, dev: Virtual) -> None:
+        volume = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim()}}}
+        await world.host.pod("web", volumes=[volume])
+        await world.settle()
+        assert (await world.host.get(PODS, "web"))["status"]["phase"] == "Running"
+
+
+async def bound(world: World, cluster: Virtual, name: str = "data", **spec: Any) -> dict[str, Any]:
+    """A claim with a pod that uses it."""
+    await cluster.create(PERSISTENT_VOLUME_CLAIMS, name, spec=claim(**spec))
+    await cluster.pod(f"user-of-{name}", volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": name}}])
+    await world.settle()
+    return dict(await cluster.get(PERSISTENT_VOLUME_CLAIMS, name))
+
+
+class TestVolumesOfTheHost:
+    @staticmethod
+    @syncing
+    async def test_the_tenant_sees_those_that_its_claims_use(world: World, dev: Virtual) -> None:
+        parameters = {"csi.storage.k8s.io/provisioner-secret-name": "of-the-host"}
+        for name in ("fast", "unused"):
+            parts = {"provisioner": "simulated.kloster.dev", "parameters": parameters, "mountOptions": ["x"]}
+            await world.host.create(STORAGE_CLASSES, name, **parts)
+        assert await dev.names(STORAGE_CLASSES) == await dev.names(PERSISTENT_VOLUMES) == []
+        first = await bound(world, dev)
+        second = await bound(world, dev, "more", storageClassName="fast")
+        assert await dev.names(STORAGE_CLASSES) == ["fast", "simulated"]
+        fast, default = await dev.all(STORAGE_CLASSES)
+        assert "parameters" not in fast
+        assert "mountOptions" not in fast
+        assert default["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true"
+        volumes = {one["spec"]["claimRef"]["name"]: one for one in await dev.all(PERSISTENT_VOLUMES)}
+        assert set(volumes) == {"data", "more"}
+        for one in (first, second):
+            volume = volumes[one["metadata"]["name"]]
+            assert volume["metadata"]["name"] == one["spec"]["volumeName"] == f"pvc-{one['metadata']['uid']}"
+            assert volume["spec"]["claimRef"]["uid"] == one["metadata"]["uid"]
+            assert volume["spec"]["capacity"] == {"storage": "1Gi"}
+            assert volume["status"]["phase"] == "Bound"
+        shown = str(await dev.all(PERSISTENT_VOLUMES)) + str(await dev.all(STORAGE_CLASSES))
+        for hidden in (dev.tenancy.namespace, "of-the-host", *await world.host.names(PERSISTENT_VOLUMES)):
+            assert hidden not in shown
+
+    @staticmethod
+    @syncing
+    async def test_they_follow_the_host(world: World, dev: Virtual) -> None:
+        found = await bound(world, dev)
+        name = found["spec"]["volumeName"]
+        await dev.patch(PERSISTENT_VOLUME_CLAIMS, "data", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+        await world.settle()
+        assert (await dev.get(PERSISTENT_VOLUMES, name))["spec"]["capacity"] == {"storage": "2Gi"}
+        await dev.delete(PERSISTENT_VOLUMES, name)
+        await dev.delete(STORAGE_CLASSES, "simulated")
+        await world.settle()
+        assert await dev.names(PERSISTENT_VOLUMES) == [name]
+        assert await dev.names(STORAGE_CLASSES) == ["simulated"]
+        await world.host.patch(STORAGE_CLASSES, "simulated", {"allowVolumeExpansion": False})
+        await world.settle()
+        assert (await dev.get(STORAGE_CLASSES, "simulated"))["allowVolumeExpansion"] is False
+        await dev.delete(PODS, "user-of-data")
+        await dev.delete(PERSISTENT_VOLUME_CLAIMS, "data")
+        await world.settle()
+        assert await dev.names(PERSISTENT_VOLUMES) == []
+        await world.host.delete(STORAGE_CLASSES, "simulated")
+        await world.settle()
+        assert await dev.names(STORAGE_CLASSES) == []
+
+    @staticmethod
+    @syncing
+    async def test_what_happened_while_the_syncer_was_away_is_made_up_for(world: World, dev: Virtual) -> None:
+        await bound(world, dev)
+        await dev.stop_syncer()
+        await dev.delete(PODS, "user-of-data", grace_period_seconds=0)
+        await dev.delete(PERSISTENT_VOLUME_CLAIMS, "data")
+        await world.settle()
+        assert len(await dev.names(PERSISTENT_VOLUMES)) == 1
+        dev.start_syncer()
+        await world.settle()
+        assert await dev.names(PERSISTENT_VOLUMES) == []
+        await quiet(world, dev)
+
+    @staticmethod
+    @syncing
+    async def test_what_the_tenant_makes_is_left_alone(world: World, dev: Virtual) -> None:
+        own = {"capacity": {"storage": "9Gi"}, "accessModes": ["ReadWriteOnce"], "nfs": {"server": "s", "path": "/"}}
+        await dev.create(PERSISTENT_VOLUMES, "mine", spec=own)
+        await dev.create(STORAGE_CLASSES, "simulated", provisioner="example.com/mine")
+        await bound(world, dev)
+        assert (await dev.get(STORAGE_CLASSES, "simulated"))["provisioner"] == "example.com/mine"
+        assert "mine" in await dev.names(PERSISTENT_VOLUMES)
+        assert (await dev.get(PERSISTENT_VOLUMES, "mine"))["spec"]["capacity"] == {"storage": "9Gi"}
+        other = await world.virtual("other")
+        assert await other.names(PERSISTENT_VOLUMES) == await other.names(STORAGE_CLASSES) == []
+
+
 class TestEvents:
     @staticmethod
     @pytest.mark.parametrize(("away", "back"), [(60.0, True), (3700.0, False)], ids=["a-minute-old", "an-hour-old"])

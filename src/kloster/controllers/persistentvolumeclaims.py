@@ -14,24 +14,17 @@ from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change
 from kloster.client.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from kloster.runtime.api import Context, Controller, Key, Watch
-from kloster.workloads import pods
+from kloster.workloads import pods, volumes
 
 FINALIZER = "kubernetes.io/pvc-protection"
 
 
-def claims_of(pod: Object) -> list[str]:
-    """Names of the claims that a pod refers to, those of its ephemeral volumes included."""
-    found: list[str] = []
-    for volume in pod["spec"].get("volumes") or ():
-        if volume.get("persistentVolumeClaim"):
-            found.append(volume["persistentVolumeClaim"]["claimName"])
-        elif volume.get("ephemeral"):
-            found.append(f"{pod['metadata']['name']}-{volume['name']}")
-    return found
+def _names(pod: Object) -> list[str]:
+    return [name for name, _ in volumes.claims_of(pod)]
 
 
 def uses(pod: Object, claim: str) -> bool:
-    return bool(pod["spec"].get("nodeName")) and not pods.is_terminal(pod) and claim in claims_of(pod)
+    return bool(pod["spec"].get("nodeName")) and not pods.is_terminal(pod) and claim in _names(pod)
 
 
 async def reconcile(context: Context, key: Key) -> None:
@@ -71,7 +64,7 @@ def _of_pod(change: Change) -> Iterable[Key]:
     if change.new is not None and not pods.is_terminal(change.new):
         return ()
     pod = change.object
-    return [Key(pod["metadata"]["namespace"], name) for name in claims_of(pod)]
+    return [Key(pod["metadata"]["namespace"], name) for name in _names(pod)]
 
 
 CONTROLLER = Controller(

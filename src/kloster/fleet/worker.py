@@ -34,7 +34,6 @@ from kloster.client.client import Client
 from kloster.client.http import HttpTransport
 from kloster.client.informers import InformerSource
 from kloster.client.kubeconfig import Connection
-from kloster.client.resources import NAMESPACES, NODES
 from kloster.client.transport import Request, Response
 from kloster.fleet import memory
 from kloster.fleet.control import Channel
@@ -47,7 +46,7 @@ from kloster.fleet.wish import Wish
 from kloster.runtime.dispatcher import Dispatcher
 from kloster.stores.threads import commit_threads
 from kloster.syncer.connector import HostConnector
-from kloster.syncer.hub import FOLLOWED, HostHub
+from kloster.syncer.hub import SEEN, HostHub
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +144,7 @@ class Worker:
         client = Client(transport, user_agent="kloster-syncer")
         stack.push_async_callback(client.aclose)
         source = await stack.enter_async_context(InformerSource(client, clock, wanted=self._wanted, packed=True))
-        for resource in (*FOLLOWED, NAMESPACES, NODES):
+        for resource in SEEN:
             source.follow(resource)
         await source.wait_synced()
         hub = HostHub(client, source)
@@ -159,16 +158,22 @@ class Worker:
         supervisor.spawn(watchdog.run(), name="watchdog")
         supervisor.spawn(memory.rest(shared), name="resting")
         shard.on_quiet = source.rest
+        shard.report_layers(self._on_layers)
         self.inside = Inside(shared, shard, watchdog)
         supervisor.spawn(self._report(), name="report")
         memory.settle()
 
     def _wanted(self, item: Object) -> bool:
         namespace = item["metadata"].get("namespace")
+        if item["kind"] == "PersistentVolume":
+            namespace = (item["spec"].get("claimRef") or {}).get("namespace", "-")
         return not namespace or namespace in self.namespaces
 
     def _failed(self, wish: Wish) -> None:
         self.channel.tell("failed", wish=wish.to_json())
+
+    def _on_layers(self, id: str, layers: frozenset[str]) -> None:
+        self.channel.tell("layers", id=id, layers=sorted(layers))
 
     async def _serve(self, wish: Wish) -> int:
         self.namespaces.add(wish.tenancy.namespace)  # before anything of the cluster is there

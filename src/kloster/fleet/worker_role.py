@@ -65,7 +65,8 @@ def rules() -> list[dict[str, Any]]:
             "verbs": ["get", "update", "patch"],
         },
         {"apiGroups": [""], "resources": STREAMS, "verbs": ["get", "create", "update", "patch", "delete"]},
-        {"apiGroups": [""], "resources": ["events", "nodes", "namespaces"], "verbs": FOLLOWING},
+        {"apiGroups": [""], "resources": ["events", "nodes", "namespaces", "persistentvolumes"], "verbs": FOLLOWING},
+        {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": FOLLOWING},
     ]
 
 

@@ -5,12 +5,14 @@ Source: https://kubernetes.io/docs/concepts/storage/storage-classes/#volume-bind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kloster.apimachinery import Object
+from kloster.workloads import volumes
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+AWAITED = "waiting for ephemeral volume controller to create the persistentvolumeclaim"
 UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
 
 
@@ -27,23 +29,16 @@ class Claims:
 NONE = Claims()
 
 
-def names(pod: Object) -> Iterator[str]:
-    """The claims that the pod's volumes name."""
-    for volume in pod["spec"].get("volumes") or ():
-        if "persistentVolumeClaim" in volume:
-            yield volume["persistentVolumeClaim"]["claimName"]
-        elif "ephemeral" in volume:
-            yield f"{pod['metadata']['name']}-{volume['name']}"
-
-
 def look(pod: Object, claim: Callable[[str], Object | None], storage_class: Callable[[str], Object | None]) -> Claims:
     """What the pod's claims say. `claim` looks one up in the pod's namespace."""
     delayed: list[Object] = []
     unbound = False
-    for name in names(pod):
+    for name, ephemeral in volumes.claims_of(pod):
         found = claim(name)
         if found is None:
-            return Claims(f'persistentvolumeclaim "{name}" not found')
+            return Claims(f'{AWAITED} "{name}"' if ephemeral else f'persistentvolumeclaim "{name}" not found')
+        if ephemeral and not volumes.is_made_for(found, pod):
+            return Claims(volumes.foreign_claim(found, pod))
         if found["metadata"].get("deletionTimestamp"):
             return Claims(f'persistentvolumeclaim "{name}" is being deleted')
         status = (found.get("status") or {}).get("phase")

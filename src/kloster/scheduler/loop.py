@@ -20,7 +20,7 @@ from kloster.runtime.api import Context, Controller, Key, Result, Watch
 from kloster.scheduler import claims, plugins, preemption
 from kloster.scheduler.cycle import Cycle
 from kloster.scheduler.snapshot import NodeInfo, Snapshot
-from kloster.workloads import pods
+from kloster.workloads import pods, volumes
 
 SCHEDULER_NAME = "default-scheduler"
 LOOK_AGAIN = 60.0
@@ -113,7 +113,7 @@ def scheduler_controller(snapshot: Snapshot) -> Controller:
             return None
         needed = _claims(context, pod)
         if needed is not claims.NONE:
-            for name in claims.names(pod):
+            for name, _ in volumes.claims_of(pod):
                 by_claim.setdefault(Key(key.namespace, name), set()).add(key)
         if needed.problem:
             total = len(snapshot.ready())

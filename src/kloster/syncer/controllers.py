@@ -6,6 +6,7 @@ from kloster.runtime.api import Controller
 from kloster.syncer.engine import Syncer
 from kloster.syncer.events import event_controller
 from kloster.syncer.nodes import node_controller
+from kloster.syncer.storage import class_controller, volume_controller
 from kloster.syncer.tokens import token_controller
 from kloster.syncer.translators import TABLE
 
@@ -28,6 +29,8 @@ def syncer_controllers(syncer: Syncer, enabled: frozenset[str]) -> list[Controll
     syncer.crossing = plurals
     translated = [syncer.controller(one) for one in TABLE if one.resource.plural in plurals]
     controllers = [token_controller(syncer), *translated] if "pods" in enabled else translated
+    if "persistentVolumeClaims" in enabled:
+        controllers += [volume_controller(syncer), class_controller(syncer)]
     if "events" in enabled:
         controllers.append(event_controller(syncer))
     if "nodes" in enabled:

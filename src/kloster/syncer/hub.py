@@ -17,10 +17,13 @@ from kloster.client.resources import (
     ENDPOINT_SLICES,
     EVENTS,
     NAMESPACES,
+    NODES,
     PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     PODS,
     SECRETS,
     SERVICES,
+    STORAGE_CLASSES,
 )
 from kloster.syncer.names import Tenancy
 
@@ -28,6 +31,9 @@ Listener = Callable[[Change], None]
 
 FOLLOWED = (PODS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS, SECRETS, PERSISTENT_VOLUME_CLAIMS, EVENTS)
 """What of a cluster there is on the host."""
+
+SEEN = (*FOLLOWED, NAMESPACES, NODES, PERSISTENT_VOLUMES, STORAGE_CLASSES)
+"""Everything on the host that syncers look at."""
 
 
 class HostHub:
@@ -80,6 +86,12 @@ class HostHub:
 
         return self._join(NAMESPACES, tenancy.namespace, changed)
 
+    def listen_volumes(self, tenancy: Tenancy, listener: Listener) -> Callable[[], None]:
+        """Call `listener` for each change of a PersistentVolume that is reserved for a claim in the cluster's host
+        namespace. Returns how to end that.
+        """
+        return self._join(PERSISTENT_VOLUMES, tenancy.namespace, listener)
+
     def close(self) -> None:
         """End all subscriptions."""
         for cancel in self._cancels:
@@ -105,13 +117,20 @@ class HostHub:
             self._cancels.append(self.source.subscribe(resource, lambda change: self._route(resource, change)))
 
     def _route(self, resource: Resource, change: Change) -> None:
-        metadata = change.object["metadata"]
-        namespace = metadata.get("namespace", "") if resource.namespaced else metadata["name"]
+        namespace = _place(resource, change.object)
         for listener in tuple(self._listeners[resource].get(namespace, ())):
             listener(change)
         hook = self._hooks.get(namespace)
         if hook is not None:
             hook(change)
+
+
+def _place(resource: Resource, item: Object) -> str:
+    """The host namespace that an object belongs to."""
+    if resource == PERSISTENT_VOLUMES:
+        return str((item["spec"].get("claimRef") or {}).get("namespace", ""))
+    metadata = item["metadata"]
+    return str(metadata.get("namespace", "") if resource.namespaced else metadata["name"])
 
 
 def owned(hub: HostHub, tenancy: Tenancy, resource: Resource, name: str) -> Object | None:

@@ -49,10 +49,10 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
     actions = owned.reconcile(virtual, host, wanted)
     if virtual is None or host is None or actions or virtual["metadata"].get("deletionTimestamp"):
         return actions
-    return _back(world, virtual, host)
+    return _back(virtual, host)
 
 
-def _back(world: World, virtual: Object, host: Object) -> list[Action]:
+def _back(virtual: Object, host: Object) -> list[Action]:
     status = host.get("status") or {}
     wanted = {field: status[field] for field in STATUS if field in status}
     old = virtual.get("status") or {}
@@ -62,8 +62,8 @@ def _back(world: World, virtual: Object, host: Object) -> list[Action]:
     if host["spec"].get("storageClassName") and virtual["spec"].get("storageClassName") is None:
         spec["storageClassName"] = host["spec"]["storageClassName"]  # the host's default, as upstream fills it in
     if host["spec"].get("volumeName") and not virtual["spec"].get("volumeName"):
-        # The volume's own name is the host's affair; this one says only that there is one.
-        spec["volumeName"] = world.tenancy.name(virtual["metadata"]["name"], virtual["metadata"]["namespace"])
+        # The volume's own name is the host's affair. This one is what a provisioner would have given it.
+        spec["volumeName"] = f"pvc-{virtual['metadata']['uid']}"
     if spec:
         actions.append(PatchVirtual({"spec": spec}))
     if patch:

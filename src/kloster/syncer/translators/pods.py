@@ -32,6 +32,7 @@ from kloster.syncer.names import TOKENS_OF, UID, virtual_key
 from kloster.syncer.podspec import containers, isolation, metadata, scheduling, volumes
 from kloster.syncer.translator import Refused, Related, Translator, World
 from kloster.workloads.pods import is_terminal
+from kloster.workloads.volumes import claims_of, is_made_for
 
 NEEDED = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS, "PersistentVolumeClaim": PERSISTENT_VOLUME_CLAIMS}
 
@@ -115,12 +116,24 @@ def _awaits(world: World, virtual: Object) -> bool:
         token = world.tenancy.token_name(metadata["name"], namespace, metadata["uid"])
         if world.host_lookup(SECRETS, token) is None:
             return True
+    if "persistentvolumeclaims" in world.crossing and _awaits_ephemeral(world, virtual):
+        return True
     for kind, name in references.of_pod(virtual):
         resource = NEEDED[kind]
         if resource.plural not in world.crossing or world.lookup(resource, namespace, name) is None:
             continue
         if world.host_lookup(resource, world.tenancy.name(name, namespace)) is None:
             return True
+    return False
+
+
+def _awaits_ephemeral(world: World, virtual: Object) -> bool:
+    """Whether an ephemeral volume has no claim yet, or one that was not made for this pod and is not for it to use."""
+    for name, ephemeral in claims_of(virtual):
+        if ephemeral:
+            claim = world.lookup(PERSISTENT_VOLUME_CLAIMS, virtual["metadata"]["namespace"], name)
+            if claim is None or not is_made_for(claim, virtual):
+                return True
     return False
 
 
