@@ -158,7 +158,6 @@ class Worker:
         supervisor.spawn(watchdog.run(), name="watchdog")
         supervisor.spawn(memory.rest(shared), name="resting")
         shard.on_quiet = source.rest
-        shard.report_layers(self._on_layers)
         self.inside = Inside(shared, shard, watchdog)
         supervisor.spawn(self._report(), name="report")
         memory.settle()
@@ -171,9 +170,6 @@ class Worker:
 
     def _failed(self, wish: Wish) -> None:
         self.channel.tell("failed", wish=wish.to_json())
-
-    def _on_layers(self, id: str, layers: frozenset[str]) -> None:
-        self.channel.tell("layers", id=id, layers=sorted(layers))
 
     async def _serve(self, wish: Wish) -> int:
         self.namespaces.add(wish.tenancy.namespace)  # before anything of the cluster is there
