@@ -137,6 +137,63 @@ def nested(levels: int) -> Any:
     return value
 
 
+DEEP_JSON = {"objects": b'{"a":' * 900 + b"1" + b"}" * 900, "lists": b'{"a":' + b"[" * 900 + b"]" * 900 + b"}"}
+PATCHES = {
+    "merge-patch+json": "error decoding patch: invalid character '%s' exceeded max depth",
+    "strategic-merge-patch+json": "invalid character '%s' exceeded max depth",
+    "json-patch+json": "error decoding patch: invalid character '%s' exceeded max depth",
+    "apply-patch+yaml": "error decoding YAML: error converting YAML to JSON: yaml: exceeded max depth of 10000",
+}
+
+
+class TestNesting:
+    """Upstream says this of ten thousand levels; the encoder here goes 254 deep."""
+
+    @pytest.mark.parametrize("shape", DEEP_JSON)
+    @pytest.mark.parametrize("media", PATCHES)
+    def test_is_refused_in_upstreams_words(self, media: str, shape: str) -> None:
+        async def go() -> None:
+            _, api = await cluster()
+            await api.ok("POST", MAPS, {"metadata": {"name": "a"}})
+            body, text = DEEP_JSON[shape], PATCHES[media]
+            if media.startswith("json"):
+                body = b'[{"op":"add","path":"/x","value":' + body + b"}]"
+            elif media.startswith("apply"):
+                body = b'{"apiVersion":"v1","kind":"ConfigMap","x":' + body + b"}"
+            headers, target = {"content-type": f"application/{media}"}, MAPS + "/a"
+            if media.startswith("apply"):
+                target += "?fieldManager=x"
+            answer = await api.send("PATCH", target, body, headers)
+            assert answer.status == 400, answer.body[:500]
+            bracket = "{" if shape == "objects" else "["
+            assert orjson.loads(answer.body)["message"] == (text % bracket if "%s" in text else text)
+
+        asyncio.run(go())
+
+    def test_by_copying(self) -> None:
+        async def go() -> None:
+            _, api = await cluster()
+            await api.ok("POST", MAPS, {"metadata": {"name": "a"}})
+            deeper = [{"op": "add", "path": "/x", "value": {}}]
+            deeper += [{"op": "copy", "from": "/x", "path": "/x" + "/x" * level} for level in range(1, 12)]
+            headers = {"content-type": "application/json-patch+json"}
+            with bounded():
+                answer = await api.send("PATCH", MAPS + "/a", orjson.dumps(deeper), headers)
+            assert answer.status < 500, answer.body[:500]
+
+        asyncio.run(go())
+
+    @pytest.mark.parametrize("media", ["json", "yaml"])
+    def test_of_bodies(self, media: str) -> None:
+        async def go() -> None:
+            _, api = await cluster()
+            body = b'{"metadata":{"name":"a"},"x":' + DEEP_JSON["objects"] + b"}"
+            answer = await api.send("POST", MAPS, body, {"content-type": f"application/{media}"})
+            assert answer.status == 400, answer.body[:500]
+
+        asyncio.run(go())
+
+
 PATHS = {
     "recursion": "..a..a..a..a..a..a",
     "unions": ".spec" + "[*,*,*,*,*,*,*,*,*,*]" * 10,

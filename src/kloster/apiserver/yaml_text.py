@@ -7,6 +7,7 @@ become texts, as in JSON; a repeated key is noted, and the last one counts.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,6 +15,8 @@ from typing import Any
 
 import orjson
 import yaml
+
+from kloster.apimachinery import golang
 
 MOST_NODES = 50_000
 
@@ -60,10 +63,17 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Iterator[dict[str, Any]
     loader.flatten_mapping(node)
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
-        key = key if isinstance(key, str) else orjson.dumps(key).decode()
+        if not isinstance(key, str):
+            if not isinstance(key, int | float):
+                raise yaml.YAMLError(f"invalid map key: {_shown(key)}")
+            key = orjson.dumps(key).decode()
         if key in data:
             loader.found.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
         data[key] = loader.construct_object(value_node, deep=True)
+
+
+def _shown(key: Any) -> str:
+    return "<nil>" if key is None else golang.shown(key)
 
 
 def _boolean(loader: _Loader, node: yaml.ScalarNode) -> bool:
@@ -84,6 +94,28 @@ def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
     return int(value) if value.is_integer() else value
 
 
+def _binary(loader: _Loader, node: yaml.ScalarNode) -> str:
+    try:
+        return base64.b64decode("".join(node.value.split()), validate=True).decode("utf-8", "replace")
+    except ValueError:
+        raise yaml.YAMLError("!!binary value contains invalid base64 data") from None
+
+
+def _any(loader: _Loader, node: yaml.Node) -> Any:
+    """A value with a tag that means nothing: of the shape that it has."""
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(loader, node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_yaml_seq(node)
+    return node.value
+
+
+_Loader.yaml_constructors = {
+    f"tag:yaml.org,2002:{name}": yaml.CSafeLoader.yaml_constructors[f"tag:yaml.org,2002:{name}"]
+    for name in ("null", "seq", "str")
+}
+_Loader.add_constructor(None, _any)
+_Loader.add_constructor("tag:yaml.org,2002:binary", _binary)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Loader.add_constructor("tag:yaml.org,2002:bool", _boolean)
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
@@ -99,17 +131,28 @@ def load(body: bytes) -> tuple[Any, list[str]]:
     loader = _Loader(body)
     loader.found = []
     try:
-        root = loader.get_single_node()
+        root = loader.get_node() if loader.check_node() else None
         if root is None:
             return None, []
         if b"*" in body:
             _check_aliases(root)
         return loader.construct_document(root), loader.found
-    except (ValueError, OverflowError, RecursionError) as error:
-        # A number of a hundred thousand digits, or a thousand levels.
+    except yaml.composer.ComposerError as error:
+        raise _reworded(error, body) from error
+    except (ValueError, OverflowError, RecursionError, AttributeError, TypeError) as error:
+        # A number of a hundred thousand digits, a thousand levels, a tag that does not fit its value.
         raise yaml.YAMLError(str(error)) from error
     finally:
         loader.dispose()
+
+
+def _reworded(error: yaml.composer.ComposerError, body: bytes) -> yaml.YAMLError:
+    """What Go's library says of an alias without an anchor."""
+    mark = error.problem_mark
+    if error.problem != "found undefined alias" or mark is None:
+        return error
+    name = re.match(r"[\w-]*", body.decode("utf-8", "replace")[mark.index :].lstrip("*"))
+    return yaml.YAMLError(f"unknown anchor '{name.group() if name else ''}' referenced")
 
 
 def _check_aliases(root: yaml.Node) -> None:
@@ -149,7 +192,11 @@ def _inside(node: yaml.Node) -> Iterator[yaml.Node]:
 
 def problem(error: yaml.YAMLError) -> str:
     """The error as Go's YAML library words it, as far as the parsers agree (both are libyaml's)."""
-    found = getattr(error, "problem", None) or str(error)
+    found = getattr(error, "problem", None)
+    if found is None:
+        return str(error)
+    if found == "exceeded maximum nesting depth":
+        return "exceeded max depth of 10000"
     mark = getattr(error, "problem_mark", None)
     line = (getattr(mark, "line", 0) or 0) if mark is not None else 0
     return f"line {max(line, 1)}: {found}"

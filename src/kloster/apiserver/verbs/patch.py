@@ -137,8 +137,11 @@ def _read_applied(body: bytes) -> Patch:
         except yaml.YAMLError as error:
             text = f"error decoding YAML: error converting YAML to JSON: yaml: {yaml_text.problem(error)}"
             raise errors.bad_request(text) from None
-    if not isinstance(value, dict):
-        value = {}
+    if value is not None and not isinstance(value, dict):
+        shape = negotiation.shape_of(value)
+        text = f"json: cannot unmarshal {shape} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}")
+    value = value or {}
     if not _can_be_told(value):
         raise errors.bad_request(_TOO_DEEP_YAML)
     return Patch(APPLY, value, repeated=found)
