@@ -60,7 +60,8 @@ docs-check: $(READY) ## the reference pages are up to date, links work, every co
 bench: $(READY) ## all figures of docs/benchmarks.md (one file a figure: bench/*.py)
 	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-reference: $(READY) ## make reference VERSION=1.34 [ARGS="--server-kubeconfig F"]: regenerate a minor's data
+reference: $(READY) ## make reference VERSION=1.34 [ARGS="--server-kubeconfig F"]: all data of a minor (CONTRIBUTING.md)
+	@test -n "$(VERSION)" || { echo "say which minor: make reference VERSION=1.34"; exit 1; }
 	$(BIN)/python -m tools.reference $(VERSION) $(ARGS)
 
 lock: ## refresh requirements.lock (with hashes) from pyproject.toml

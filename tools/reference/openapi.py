@@ -1,11 +1,11 @@
 """What upstream's generated OpenAPI definitions tell beyond its published swagger: enumerations, defaults, parameters.
 
-``python -m tools.reference.openapi 1.34 …`` reads them off upstream's Go module of each minor's version (``goopenapi``;
-needs Go and its module proxy) and writes ``openapi-facts.json``. Form: ``types``: Go type → field → facts since a
-minor, where facts are d default, o enumeration, x text that follows the published description, t text in its place,
-and the empty field is the type itself. ``parameters``: query parameter → ``TYPE TEXT`` since a minor; what reads in
-another way in some operations has the kind of its options in front (``PatchOptions.fieldManager``). ``elements``:
-whether elements of lists and maps have defaults, since a minor.
+``update`` reads those of one minor off upstream's Go module of its version (``goopenapi``; needs Go and its module
+proxy) and writes them into ``openapi-facts.json``, which knows all minors. Form: ``types``: Go type → field → facts
+since a minor, where facts are d default, o enumeration, x text that follows the published description, t text in its
+place, and the empty field is the type itself. ``parameters``: query parameter → ``TYPE TEXT`` since a minor; what
+reads in another way in some operations has the kind of its options in front (``PatchOptions.fieldManager``).
+``elements``: whether elements of lists and maps have defaults, since a minor.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from kloster.kinds import loading
 
 _HERE = Path(__file__).parent
 _FILE = _HERE / "openapi-facts.json"
-_SOURCE = _HERE.parents[2] / "shared" / "reference" / "upstream"
 _PRETTY = (
     "string If 'true', then the output is pretty printed. Defaults to 'false' unless the user-agent indicates a "
     "browser or command-line HTTP tool (curl and wget)."
@@ -89,30 +88,62 @@ def text(known: str, fact: dict[str, Any]) -> str:
 # --- recording --------------------------------------------------------------------------------------------------------
 
 
-def record(minors: list[str]) -> None:
-    """Replace the facts by those of `minors`, which are in order."""
+@dataclass(slots=True)
+class Found:
+    """What one minor says: type → field → facts for each type that it has, whether or not there are any."""
+
+    types: dict[str, Fields] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    elements: bool = False
+
+
+def update(minor: str, version: str, data: Path) -> None:
+    """Replace the facts of a minor by those of its `version`; what others say stays. Its types are packed in `data`."""
+    write(minor, _read(minor, version, data))
+
+
+def write(minor: str, found: Found) -> None:
+    """Replace the facts of a minor."""
+    known = json.loads(_FILE.read_bytes())
+    minors = sorted({minor, *_mentioned(known)}, key=_order)
+    facts = {one: Facts(one) for one in minors}
     types: dict[str, dict[str, dict[str, Any]]] = {}
     parameters: dict[str, dict[str, str]] = {}
     elements: dict[str, bool] = {}
-    for minor in minors:
-        version = json.loads((_SOURCE / minor / "version.json").read_bytes())["version"]["gitVersion"]
-        generated = {_name(name): schema for name, schema in _generated(version.removeprefix("v")).items()}
-        versions = generated[definitions.name_of(f"{META}.APIVersions")]["properties"]["versions"]
-        _since(elements, minor, "default" in versions["items"])
-        for name, value in _parameters(generated).items():
-            _since(parameters.setdefault(name, {}), minor, value)
-        for name, go_type, fields in _types(minor, generated):
-            known = types.setdefault(go_type, {})
-            found = dict(_differences(go_type, fields, generated[name], schemas.definitions(minor)[name]))
-            for field in {**known, **found}:
-                _since(known.setdefault(field, {}), minor, found.get(field, {}))
+    for one in minors:
+        there = found if one == minor else None
+        _since(elements, one, found.elements if there else facts[one].elements)
+        for name, value in (there or facts[one]).parameters.items():
+            _since(parameters.setdefault(name, {}), one, value)
+        for go_type in found.types if there else known["types"]:
+            since = types.setdefault(go_type, {})
+            fields = found.types[go_type] if there else facts[one].type(go_type)
+            for name in {**since, **fields}:
+                _since(since.setdefault(name, {}), one, fields.get(name, {}))
     kept = {name: {field: facts for field, facts in fields.items() if facts} for name, fields in types.items()}
     content: dict[str, Any] = {
         "types": {name: fields for name, fields in kept.items() if fields},
         "parameters": parameters,
+        "elements": elements,
     }
-    content["elements"] = elements
     _FILE.write_text(json.dumps(content, indent=0, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _mentioned(known: dict[str, Any]) -> set[str]:
+    """The minors at which something changes; between them nothing does."""
+    fields = (since for fields in known["types"].values() for since in fields.values())
+    return {minor for since in (*fields, *known["parameters"].values(), known["elements"]) for minor in since}
+
+
+def _read(minor: str, version: str, data: Path) -> Found:
+    """The facts of Kubernetes `version`."""
+    generated = {_name(name): schema for name, schema in _generated(version).items()}
+    versions = generated[definitions.name_of(f"{META}.APIVersions")]["properties"]["versions"]
+    published = schemas.definitions(minor)
+    found = Found(parameters=_parameters(generated), elements="default" in versions["items"])
+    for name, go_type, fields in _types(loading.Reference(minor, data), published, generated):
+        found.types[go_type] = dict(_differences(go_type, fields, generated[name], published[name]))
+    return found
 
 
 def _since(facts: dict[str, Any], minor: str, value: Any) -> None:
@@ -126,9 +157,10 @@ def _name(name: str) -> str:
     return definitions.name_of(name.removeprefix("k8s.io/")) if "/" in name else name
 
 
-def _types(minor: str, generated: dict[str, Any]) -> Iterator[tuple[str, str, list[list[Any]] | None]]:
+def _types(
+    packed: loading.Reference, published: dict[str, Any], generated: dict[str, Any]
+) -> Iterator[tuple[str, str, list[list[Any]] | None]]:
     """(name, Go type, its fields if it is a struct) of what a minor publishes."""
-    packed, published = loading.Reference(minor), schemas.definitions(minor)
     for go_type in (*packed.type_names, *definitions.LEAVES):
         name = definitions.name_of(go_type)
         if name in generated and name in published:
@@ -199,7 +231,3 @@ def _generated(version: str) -> dict[str, Any]:
     if done.returncode:
         raise SystemExit(f"reading upstream's definitions failed:\n{done.stderr.decode()}")
     return dict(json.loads(done.stdout))
-
-
-if __name__ == "__main__":
-    record(sys.argv[1:])

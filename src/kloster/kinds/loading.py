@@ -26,8 +26,8 @@ def minors() -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda minor: [int(part) for part in minor.split(".")]))
 
 
-def _lines(name: str) -> list[bytes]:
-    return zlib.decompress((_DATA / name).read_bytes()).split(b"\n")
+def _lines(path: Path) -> list[bytes]:
+    return zlib.decompress(path.read_bytes()).split(b"\n")
 
 
 def _by_name(lines: list[bytes]) -> dict[str, bytes]:
@@ -38,9 +38,9 @@ def _by_name(lines: list[bytes]) -> dict[str, bytes]:
 class Reference:
     """One minor's data. `facts` is parsed; everything else is parsed anew each time it is asked for."""
 
-    def __init__(self, minor: str) -> None:
-        self._minor = minor
-        facts, self._discovery, self._bootstrap, *types = _lines(f"{minor}.zz")
+    def __init__(self, minor: str, directory: Path = _DATA) -> None:
+        self._files = (directory / f"{minor}.zz", directory / f"{minor}.descriptions.zz")
+        facts, self._discovery, self._bootstrap, *types = _lines(self._files[0])
         self.facts: dict[str, Any] = orjson.loads(facts)
         self._types = _by_name(types)
 
@@ -63,8 +63,7 @@ class Reference:
     @cached_property
     def digest(self) -> str:
         """Changes with the data, that of descriptions included."""
-        names = (f"{self._minor}.zz", f"{self._minor}.descriptions.zz")
-        return hashlib.sha256(b"".join((_DATA / name).read_bytes() for name in names)).hexdigest()
+        return hashlib.sha256(b"".join(path.read_bytes() for path in self._files)).hexdigest()
 
     @property
     def type_names(self) -> list[str]:
@@ -73,4 +72,4 @@ class Reference:
 
 def descriptions(minor: str) -> dict[str, bytes]:
     """Go type → JSON ``[text, {field: text}]``. Large: for OpenAPI, which does not keep it."""
-    return _by_name(_lines(f"{minor}.descriptions.zz"))
+    return _by_name(_lines(_DATA / f"{minor}.descriptions.zz"))
