@@ -227,3 +227,18 @@ def test_certificates_are_renewed_in_time_and_by_the_same_authority(keys: identi
         assert new.serving != keys.serving
         assert new.token_keys == keys.token_keys
     assert late.serving.expires() > keys.serving.expires()
+
+
+def test_a_fleet_whose_workers_outlive_it_does_not_run(tmp_path: Path) -> None:
+    """Workers share the lock. When the main process was killed they hold it until they have ended."""
+    directory = DataDir(tmp_path)
+    with directory.locked():
+        assert directory.holder() == os.getpid()
+        assert directory.served(directory.holder()) == {}, "it has not said that it is ready"
+        write_json(directory.state, {"pid": os.getpid(), "address": "x"})
+        assert directory.served(directory.holder())["address"] == "x"
+        with subprocess.Popen(["true"]) as gone:
+            gone.wait()
+        write_json(directory.state, {"pid": gone.pid})
+        assert directory.served(gone.pid) == {}
+    assert directory.served(directory.holder()) == {}

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from kloster.cli import kubeconfig
 from kloster.cli.errors import CliError
 from kloster.cli.hostapi import HostAPI
-from kloster.fleet.datadir import DataDir, default_root, read_json
+from kloster.fleet.datadir import DataDir, default_root
 
 DataDirOption = Annotated[
     Path | None, Parameter(name="--data-dir", help="Where the fleet keeps its files [env: KLOSTER_DATA_DIR].")
@@ -63,10 +63,7 @@ def find(data_dir: Path | None) -> Fleet:
     """The fleet that is meant, running or not."""
     directory = DataDir(_root(data_dir))
     holder = directory.holder()
-    state = read_json(directory.state) if holder else None
-    if not isinstance(state, dict) or state.get("pid") != holder:
-        state = {}  # left behind by a process that was killed, or not written yet
-    return Fleet(directory, state, holder)
+    return Fleet(directory, directory.served(holder), holder)
 
 
 def wait_ready(data_dir: Path, timeout: float = 60.0) -> Fleet:

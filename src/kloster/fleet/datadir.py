@@ -141,6 +141,14 @@ class DataDir:
             os.close(descriptor)
         return 0
 
+    def served(self, holder: int) -> dict[str, Any]:
+        """What the fleet's process said when it was ready; empty if `holder` (as told by `holder`) is not serving.
+
+        The file outlives a process that was killed; and the lock does for a moment, because its workers share it.
+        """
+        state = read_json(self.state) if holder and _is_there(holder) else None
+        return state if isinstance(state, dict) and state.get("pid") == holder else {}
+
     @property
     def _lock(self) -> Path:
         return self.root / "lock"
@@ -149,6 +157,16 @@ class DataDir:
 def _holder(descriptor: int) -> int:
     text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
     return int(text) if text.isdecimal() else 0
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def default_root() -> Path:
