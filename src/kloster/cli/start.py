@@ -19,7 +19,7 @@ def detached(fleet: Fleet, arguments: list[str], *, tied: bool = False) -> dict[
     if tied:
         lifeline, _ = os.pipe()  # its other end closes with this process
     try:
-        return launch.detached(fleet.directory, arguments, lifeline)
+        return launch.detached(fleet.directory, arguments, lifeline).state
     except launch.LaunchError as error:
         raise CliError(str(error)) from error
     finally:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,16 @@ class LaunchError(Exception):
     """The process did not come up; the text says why."""
 
 
-def detached(directory: DataDir, arguments: Sequence[str], lifeline: int = -1) -> dict[str, Any]:
-    """Start ``python -m kloster.fleet`` for this directory. Returns what it says when it is ready.
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What the process said when it was ready, and the process, a child of this one."""
+
+    state: dict[str, Any]
+    process: subprocess.Popen[bytes]
+
+
+def detached(directory: DataDir, arguments: Sequence[str], lifeline: int = -1) -> Launched:
+    """Start ``python -m kloster.fleet`` for this directory; when this returns, it is ready.
 
     The process gets a session of its own, its output goes to the directory's log; readiness comes over a pipe, which
     ends early if the process does. If waiting is interrupted, the process is ended.
@@ -51,7 +60,7 @@ def detached(directory: DataDir, arguments: Sequence[str], lifeline: int = -1) -
         os.close(write_end)
         os.close(log)
     try:
-        return _wait(process, read_end, directory.log)
+        return Launched(_wait(process, read_end, directory.log), process)
     except BaseException:
         _end(process)
         raise

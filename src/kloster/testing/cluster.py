@@ -83,7 +83,8 @@ class Cluster(Libraries):
             self._started = False
             self._api.close()
             self.kubeconfig.unlink(missing_ok=True)
-            self.fleet.deletions.begin(self.name)
+            if self.fleet.running:  # otherwise it went with the fleet
+                self.fleet.deletions.begin(self.name)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -98,10 +99,13 @@ class Cluster(Libraries):
 
     def request(self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str) -> Any:
         """Ask the cluster's API anything, as cluster-admin. Raises StatusError, FleetGone."""
+        return self._ask(method, path, query, body, kind)
+
+    def _ask(self, method: str, path: str, query: Mapping[str, str], *rest: Any, **options: Any) -> Any:
         if not self._started:
             raise TestingError(f"cluster {self.name} is not started, or closed already")
         try:
-            return self._api.request(method, path, query, body, kind)
+            return self._api.request(method, path, query, *rest, **options)
         except OSError as error:
             raise self.fleet.gone(error) from error
 
@@ -185,9 +189,7 @@ class Cluster(Libraries):
         if not name:
             resource, _, name = resource.partition("/")
         if not name:
-            raise TestingError(
-                f'which {resource}? Name it: get("{resource}", NAME); for all of them: list("{resource}")'
-            )
+            raise TestingError(f'which {resource}? Name it: "{resource}/NAME"; for all of them: list("{resource}")')
         return self.resources.named(resource).path(namespace, name, subresource)
 
     def _found(self, path: str) -> dict[str, Any] | None:
@@ -275,7 +277,4 @@ class Cluster(Libraries):
         return reports.dump(self, Path(folder))
 
     def _discover(self, path: str) -> Any:
-        try:
-            return self._api.request("GET", path, {}, accept=ACCEPT)
-        except OSError as error:
-            raise self.fleet.gone(error) from error
+        return self._ask("GET", path, {}, accept=ACCEPT)

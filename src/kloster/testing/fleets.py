@@ -17,10 +17,13 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
+import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,10 +56,11 @@ class Fleet:
         self.directory = DataDir(root / "data")
         self._process = os.getpid()
         try:
-            self._users, self._lifeline, self.pid = _join(root, ["--nodes", str(nodes), *options])
+            self._use = _join(root, ["--nodes", str(nodes), *options])
         except BaseException:
             remove(root)
             raise
+        self.pid = self._use.pid
         content = yaml.load(self.directory.admin_kubeconfig.read_text(), Loader=yaml.CSafeLoader)
         self.host = Blocking(content, AGENT)
         self.deletions = Deletions(self.request)
@@ -75,9 +79,22 @@ class Fleet:
         except OSError as error:
             raise self.gone(error) from error
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self.directory.holder() != 0
+
+    def kill(self) -> None:
+        """End its process without a farewell, as a crash would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        while self.running:
+            time.sleep(0.01)
+        self._use.reap(PATIENCE)
+
     def gone(self, error: Exception) -> FleetGone:
         """What to raise when the fleet does not answer."""
-        if self.directory.holder():
+        if self.running:
             return FleetGone(f"the fleet (process {self.pid}) does not answer: {error}; its log: {self.directory.log}")
         with contextlib.suppress(OSError):
             lines = self.directory.log.read_text(errors="replace").strip().splitlines()
@@ -90,17 +107,44 @@ class Fleet:
             return
         self._closed = True
         self.host.close()
-        os.close(self._lifeline)
+        os.close(self._use.lifeline)
         try:
-            last = _locked_now(self._users)
+            last = _locked_now(self._use.users)
         finally:
-            os.close(self._users)
+            os.close(self._use.users)
         if last:
             _await_end(self.root)
+            self._use.reap(PATIENCE)
 
 
-def _join(root: Path, arguments: Sequence[str]) -> tuple[int, int, int]:
-    """Use the fleet of `root`, starting it if nobody has. Returns the locks' descriptors and the fleet's process."""
+@dataclass(frozen=True, slots=True)
+class Use:
+    """That this process uses a fleet: its locks' descriptors, the fleet's process, and that as a child if it is one."""
+
+    users: int
+    lifeline: int
+    pid: int
+    child: subprocess.Popen[bytes] | None = None
+
+    def reap(self, patience: float) -> None:
+        """The fleet's process is about to end: wait for that, so that nothing of it stays in the process table."""
+        if self.child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(patience)
+            return
+        ends = time.monotonic() + min(patience, 2.0)  # a process 1 that does not reap would leave it there
+        with contextlib.suppress(OSError):
+            while time.monotonic() < ends:
+                os.kill(self.pid, 0)
+                time.sleep(0.01)
+
+
+_children: list[subprocess.Popen[bytes]] = []
+"""Fleets that were started here and serve others still."""
+
+
+def _join(root: Path, arguments: Sequence[str]) -> Use:
+    """Use the fleet of `root`, starting it if nobody has."""
     directory = DataDir(root / "data")
     ends = time.monotonic() + launch.TIMEOUT
     while time.monotonic() < ends:
@@ -118,7 +162,7 @@ def _join(root: Path, arguments: Sequence[str]) -> tuple[int, int, int]:
     raise TestingError(f"the fleet in {root} neither serves nor ends; its log: {directory.log}")
 
 
-def _start(root: Path, directory: DataDir, arguments: Sequence[str]) -> tuple[int, int, int]:
+def _start(root: Path, directory: DataDir, arguments: Sequence[str]) -> Use:
     shutil.rmtree(directory.root, ignore_errors=True)
     lifeline = root / "lifeline"
     with contextlib.suppress(FileExistsError):
@@ -128,7 +172,7 @@ def _start(root: Path, directory: DataDir, arguments: Sequence[str]) -> tuple[in
         writing = os.open(lifeline, os.O_WRONLY | os.O_CLOEXEC)
         users = _user(root)
         try:
-            state = launch.detached(directory, ["--temporary", str(root), *arguments], reading)
+            launched = launch.detached(directory, ["--temporary", str(root), *arguments], reading)
         except BaseException as error:
             os.close(writing)
             os.close(users)
@@ -137,10 +181,11 @@ def _start(root: Path, directory: DataDir, arguments: Sequence[str]) -> tuple[in
             raise
     finally:
         os.close(reading)
-    return users, writing, int(state["pid"])
+    _children.append(launched.process)
+    return Use(users, writing, launched.process.pid, launched.process)
 
 
-def _enter(root: Path, directory: DataDir, pid: int) -> tuple[int, int, int] | None:
+def _enter(root: Path, directory: DataDir, pid: int) -> Use | None:
     """Join the fleet that runs; None if it is about to end.
 
     It takes back its state file before it ends, and answers no request in between: if the file is there after an
@@ -157,7 +202,7 @@ def _enter(root: Path, directory: DataDir, pid: int) -> tuple[int, int, int] | N
         host.get("/livez")
         host.close()
         if _state(directory) is not None:
-            return users, writing, pid
+            return Use(users, writing, pid)
     except OSError:
         pass
     os.close(writing)

@@ -64,7 +64,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.warn(pytest.PytestWarning(f"{item.name}: {reason}"))
 
 
-def _chosen(definition: Any) -> list[str]:
+def _chosen(definition: Any) -> list[Any]:
     """The versions for a test; none: whatever is the newest, without saying so in its name."""
     option = definition.config.getoption("--kubernetes-versions")
     marker = definition.get_closest_marker(MARKER)
@@ -73,16 +73,20 @@ def _chosen(definition: Any) -> list[str]:
         return asked
     where = f"{definition.nodeid}: @pytest.mark.{MARKER}"
     if marker.kwargs:
-        raise pytest.UsageError(f"{where} has no argument {', '.join(marker.kwargs)}; it takes versions alone")
+        pytest.fail(f"{where} has no argument {', '.join(marker.kwargs)}; it takes versions alone", pytrace=False)
     if not marker.args:
-        raise pytest.UsageError(f'{where} names no version; write for example @pytest.mark.{MARKER}("1.31", "1.37")')
-    marked = _versions(where, marker.args)
+        pytest.fail(f'{where} names no version; write for example @pytest.mark.{MARKER}("1.31", "1.37")', pytrace=False)
+    try:
+        marked = _versions(where, marker.args)
+    except pytest.UsageError as error:
+        pytest.fail(str(error), pytrace=False)
     if not asked:
         return marked
     both = [version for version in marked if version in asked]
-    if not both:
-        definition.add_marker(pytest.mark.skip(reason=f"is for {', '.join(marked)}; asked for are {', '.join(asked)}"))
-    return both or marked[:1]
+    if both:
+        return both
+    skip = pytest.mark.skip(reason=f"it is for {', '.join(marked)}; asked for are {', '.join(asked)}")
+    return [pytest.param(marked[0], marks=skip)]
 
 
 def _versions(where: str, asked: Any) -> list[str]:
