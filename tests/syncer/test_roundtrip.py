@@ -442,6 +442,86 @@ class TestServices:
 
     @staticmethod
     @syncing
+    async def test_node_ports_are_those_that_were_asked_for(world: World, dev: Virtual) -> None:
+        ports = [
+            {"name": "tcp", "port": 53, "nodePort": 30053},
+            {"name": "udp", "port": 53, "protocol": "UDP", "nodePort": 30053},
+            {"name": "any", "port": 80},
+        ]
+        await dev.create(SERVICES, "dns", spec={"type": "NodePort", "ports": ports})
+        await world.settle()
+        service, host = await dev.get(SERVICES, "dns"), await dev.host(SERVICES, "dns")
+        assert host is not None
+        assert service["spec"]["ports"] == host["spec"]["ports"]
+        assert [one["nodePort"] for one in host["spec"]["ports"]][:2] == [30053, 30053]
+        await dev.patch(SERVICES, "dns", {"spec": {"ports": [{"name": "tcp", "port": 53, "nodePort": 30054}]}})
+        await world.settle()
+        service, host = await dev.get(SERVICES, "dns"), await dev.host(SERVICES, "dns")
+        assert host is not None
+        assert [one["nodePort"] for one in host["spec"]["ports"]] == [30054]
+        assert service["spec"]["ports"] == host["spec"]["ports"]
+        assert await dev.events("NodePortUnavailable") == await dev.events("SyncFailed") == []
+
+    @staticmethod
+    @pytest.mark.parametrize("late", [False, True], ids=["at-creation", "by-a-change"])
+    @syncing
+    async def test_a_node_port_that_the_host_cannot_give(world: World, dev: Virtual, late: bool) -> None:
+        other = await world.virtual("other")
+        taken = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}
+        await other.create(SERVICES, "web", spec=taken)
+        await world.settle()
+        if late:
+            await dev.create(SERVICES, "web", spec={"type": "NodePort", "ports": [{"port": 80}]})
+            await world.settle()
+            await dev.patch(SERVICES, "web", {"spec": {"ports": [{"port": 8080, "nodePort": 30080}]}})
+        else:
+            await dev.create(SERVICES, "web", spec=taken)
+        await world.settle()
+        service, host = await dev.get(SERVICES, "web"), await dev.host(SERVICES, "web")
+        assert host is not None
+        assert service["spec"]["ports"] == host["spec"]["ports"]
+        given = host["spec"]["ports"][0]["nodePort"]
+        assert given != 30080
+        assert host["spec"]["ports"][0]["port"] == (8080 if late else 80)
+        (event,) = await dev.events("NodePortUnavailable")
+        assert event["message"] == (
+            f"The host cannot give node port 30080, but {given}: it is in use there or out of its range"
+        )
+        assert await dev.events("SyncFailed") == []
+        assert (await other.get(SERVICES, "web"))["spec"]["ports"][0]["nodePort"] == 30080
+        await quiet(world, dev)
+
+    @staticmethod
+    @syncing
+    async def test_a_cluster_ip_that_was_asked_for_stays_behind(world: World, dev: Virtual) -> None:
+        await dev.create(SERVICES, "dns", spec={"clusterIP": "10.96.0.10", "ports": [{"port": 53}]})
+        await dev.create(SERVICES, "web", spec={"ports": [{"port": 80}]})
+        await world.settle()
+        service = await dev.get(SERVICES, "dns")
+        assert service["spec"]["clusterIP"] != "10.96.0.10"
+        (event,) = await dev.events("ClusterIPNotCarried")
+        assert event["involvedObject"]["name"] == "dns"
+        address = service["spec"]["clusterIP"]
+        assert event["message"] == f"The host assigns cluster IPs: {address} instead of 10.96.0.10"
+
+    @staticmethod
+    @syncing
+    async def test_how_traffic_is_spread_crosses(world: World, dev: Virtual) -> None:
+        affinity = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}
+        spec = {**affinity, "internalTrafficPolicy": "Local", "publishNotReadyAddresses": True}
+        ports = [{"name": "a", "port": 53}, {"name": "b", "port": 53, "protocol": "UDP", "targetPort": "dns"}]
+        await dev.create(SERVICES, "web", spec={**spec, "ports": ports, "selector": {"a": "b"}})
+        await world.settle()
+        host = await dev.host(SERVICES, "web")
+        assert host is not None
+        assert {field: host["spec"].get(field) for field in spec} == spec
+        assert [(one["port"], one["protocol"], one["targetPort"]) for one in host["spec"]["ports"]] == [
+            (53, "TCP", 53),
+            (53, "UDP", "dns"),
+        ]
+
+    @staticmethod
+    @syncing
     async def test_changes_go_down(world: World, dev: Virtual) -> None:
         await dev.create(SERVICES, "web", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]})
         await world.settle()

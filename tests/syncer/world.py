@@ -38,7 +38,7 @@ from kloster.client.sources import LiveSource
 from kloster.client.transport import Request, Response, User
 from kloster.controllers import HOST_TABLE, select
 from kloster.fleet import credentials, identity, templates
-from kloster.fleet.credentials import MASTER
+from kloster.fleet.credentials import GUEST, MASTER
 from kloster.kinds.catalog import catalog
 from kloster.nodes.node import Node, NodeConfig, agent_controller, heartbeat_controller
 from kloster.nodes.references import Lookup
@@ -218,7 +218,7 @@ class Virtual(Cluster):
         counter = counter or self.world.counter
         host = self.world.host
         host_client = Client(
-            Watched(InProcessTransport(host.handler, MASTER), counter, fault), user_agent="kloster-syncer"
+            Watched(InProcessTransport(host.handler, GUEST), counter, fault), user_agent="kloster-syncer"
         )
         self.hub = HostHub(host_client, host.source)
         self.syncer = Syncer(self.hub, self.tenancy, self.policy)

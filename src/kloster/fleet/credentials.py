@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kloster.aio.clock import Clock, parse_rfc3339
 from kloster.apiserver.authentication.certificates import Certificates
@@ -19,6 +20,8 @@ from kloster.fleet.identity import Identity
 DELETED_GRACE = 60.0
 MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"), assigns=True)
 """Kloster itself: the controllers and the syncer of a cluster, in process."""
+GUEST = replace(MASTER, assigns=False)
+"""The syncers on the host, where addresses and node ports are the host's to give."""
 
 
 def tokens(identity: Identity, view: ObjectView, clock: Clock, issuer: str) -> ServiceAccountTokens:

@@ -10,10 +10,12 @@ from kloster.apiserver.cluster import Settings
 from kloster.apiserver.http.listeners import Listener
 from kloster.apiserver.http.sites import LazySite
 from kloster.client.client import Client
+from kloster.client.inprocess import InProcessTransport
 from kloster.client.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, PERSISTENT_VOLUME_CLAIMS, SECRETS
 from kloster.controllers import HOST_TABLE, select
 from kloster.fleet import addresses, kubeconfig
 from kloster.fleet.assembly import Assembled, assemble
+from kloster.fleet.credentials import GUEST
 from kloster.fleet.datadir import write_bytes
 from kloster.fleet.lifecycle import create
 from kloster.fleet.ports import Ports
@@ -80,7 +82,8 @@ async def _start(shared: Shared, ports: Ports, cluster: Assembled, nodes: int) -
     await _install(cluster.client, definition())
     snapshot = Snapshot(cluster.source)
     machines = _nodes(shared, cluster, nodes)
-    hub = HostHub(cluster.client, cluster.source)
+    guest = Client(InProcessTransport(cluster.handler, GUEST), user_agent="kloster-syncer")
+    hub = HostHub(guest, cluster.source)
     cluster.attach(
         [
             *select(["*"]),

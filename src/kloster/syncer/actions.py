@@ -10,20 +10,22 @@ from kloster.client.api import PatchType
 
 @dataclass(frozen=True, slots=True)
 class CreateHost:
-    """Create the host object."""
+    """Create the host object. If the host finds it invalid (422), do what `refused` says instead."""
 
     object: Object
+    refused: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PatchHost:
-    """Change what we own of this very host object (`uid`)."""
+    """Change what we own of this very host object (`uid`). `refused` as with `CreateHost`."""
 
     name: str
     uid: str
     patch: Object
     type: PatchType
     subresource: str = ""
+    refused: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

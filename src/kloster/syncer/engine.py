@@ -10,6 +10,7 @@ annotations and removed, and where nothing changed nothing is written.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -192,6 +193,8 @@ class Syncer:
         """Carry out one action. Raises StatusError; 404 and 409 mean that the world has moved on."""
         host, namespace = self.hub.client, self.tenancy.namespace
         match action:
+            case CreateHost(_, refused) | PatchHost(refused=refused) if refused:
+                await self._try(resource, context, key, virtual, action, refused)
             case CreateHost(body):
                 await host.create(resource, body, namespace=namespace, field_manager=FIELD_MANAGER)
             case PatchHost(name, uid, patch, type, subresource):
@@ -219,6 +222,24 @@ class Syncer:
                 await context.client.delete(resource, key.namespace, key.name, uid=uid, grace_period_seconds=grace)
             case Report(type_, reason, message):
                 tell(context, virtual, type_, reason, message)
+
+    async def _try(
+        self,
+        resource: Resource,
+        context: Context,
+        key: Key,
+        virtual: Object | None,
+        action: CreateHost | PatchHost,
+        refused: Sequence[Action],
+    ) -> None:
+        """Ask the host for what it may have to refuse."""
+        try:
+            await self.perform(resource, context, key, virtual, dataclasses.replace(action, refused=()))
+        except StatusError as error:
+            if error.reason != "Invalid":
+                raise
+            for other in refused:
+                await self.perform(resource, context, key, virtual, other)
 
     async def _still_there(self, resource: Resource, name: str) -> bool:
         """Ask the host itself."""
