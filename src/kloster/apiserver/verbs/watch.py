@@ -7,20 +7,21 @@ Without a resourceVersion (or with "0") the present objects come first as ADDED;
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import orjson
 
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, negotiation, options, selection, tables
+from kloster.apiserver import answers, negotiation, options, selection, tables, websocket
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, Codec, Form
 from kloster.apiserver.options import ListOptions
 from kloster.apiserver.resources import Served
 from kloster.apiserver.selection import Selection
 from kloster.apiserver.watch import WatchStream
-from kloster.client.transport import Response
+from kloster.client.transport import Duplex, Response
 from kloster.stores.api import Compacted, Entry
 
 _INITIAL_END = "k8s.io/initial-events-end"
@@ -34,12 +35,68 @@ def serve(call: Call) -> Response:
     selected = selection.select(call, asked)
     frames = _frames(call, form, selected.served)
     content_type = JSON if form.media == JSON else f"{form.media};stream=watch"
+    begin = _stream(call, asked, selected, frames)
+    if websocket.is_asked_for(call.request.headers):
+        return _over_websocket(call, form, begin, frames)
     try:
-        stream = _stream(call, asked, selected, frames)
+        stream = begin()
     except Compacted as error:
-        gone = errors.expired(f"too old resource version: {error.asked} ({error.oldest - 1})")
-        return Response(200, answers.headers(call, content_type), frames.error(gone))
+        return Response(200, answers.headers(call, content_type), _too_old(frames, error))
     return Response(200, answers.headers(call, content_type), stream=stream)
+
+
+def _too_old(frames: JsonFrames, error: Compacted) -> bytes:
+    gone = errors.expired(f"too old resource version: {error.asked} ({error.oldest - 1})")
+    return frames.error(gone)
+
+
+def _over_websocket(call: Call, form: Form, begin: Callable[[], WatchStream], frames: JsonFrames) -> Response:
+    """The same events as messages: text where the form is text. The watch begins when the connection has changed."""
+    headers = call.request.headers
+    refused = websocket.refusal(headers)
+    if refused is not None:
+        return refused
+    split, opcode = (_lines, websocket.TEXT) if form.media == JSON else (_unframed, websocket.BINARY)
+
+    async def take_over(duplex: Duplex) -> None:
+        try:
+            stream: websocket.Chunks = begin()
+        except Compacted as error:
+            stream = _Single(_too_old(frames, error))
+        await websocket.send(duplex, stream, split, opcode)
+
+    return Response(101, websocket.agreement(headers), upgrade=take_over)
+
+
+class _Single:
+    """One chunk."""
+
+    def __init__(self, chunk: bytes) -> None:
+        self._chunks = [chunk]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._chunks:
+            raise StopAsyncIteration
+        return self._chunks.pop()
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def _lines(chunk: bytes) -> list[bytes]:
+    return chunk.splitlines(keepends=True)
+
+
+def _unframed(chunk: bytes) -> Iterator[bytes]:
+    """Events of a form whose events are preceded by their length: a frame says that anyway."""
+    at = 0
+    while at < len(chunk):
+        begin = at + 4
+        at = begin + int.from_bytes(chunk[at:begin], "big")
+        yield chunk[begin:at]
 
 
 def _form(call: Call) -> Form:
@@ -57,7 +114,8 @@ def _form(call: Call) -> Form:
     return form
 
 
-def _stream(call: Call, asked: ListOptions, selected: Selection, frames: JsonFrames) -> WatchStream:
+def _stream(call: Call, asked: ListOptions, selected: Selection, frames: JsonFrames) -> Callable[[], WatchStream]:
+    """What begins the watch as it was asked for. Raises StatusError now, Compacted when it is called."""
     store, served = call.cluster.store, call.resource
     try:
         version = options.parse_version(asked.version)
@@ -66,21 +124,24 @@ def _stream(call: Call, asked: ListOptions, selected: Selection, frames: JsonFra
     show_present = asked.initial_events if asked.initial_events is not None else version == 0
     if asked.initial_events and version > store.revision:
         raise errors.too_large_resource_version(version, store.revision)
-    after = store.revision if show_present or version == 0 else version
     timeout = float(asked.timeout) if asked.timeout else _MIN_TIMEOUT * (1 + _spread())
     target = (served.group, served.version, served.plural)
     resources = call.cluster.resources
-    return WatchStream(
-        store,
-        selected,
-        frames,
-        initial=list(selected.scan(store)) if show_present else (),
-        after=after,
-        mark_initial=bool(asked.initial_events and asked.bookmarks),
-        bookmarks=asked.bookmarks,
-        timeout=timeout,
-        valid=lambda: resources.lookup(*target) is served,
-    )
+
+    def begin() -> WatchStream:
+        return WatchStream(
+            store,
+            selected,
+            frames,
+            initial=list(selected.scan(store)) if show_present else (),
+            after=store.revision if show_present or version == 0 else version,
+            mark_initial=bool(asked.initial_events and asked.bookmarks),
+            bookmarks=asked.bookmarks,
+            timeout=timeout,
+            valid=lambda: resources.lookup(*target) is served,
+        )
+
+    return begin
 
 
 def _frames(call: Call, form: Form, served: Served) -> JsonFrames:
