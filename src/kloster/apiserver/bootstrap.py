@@ -53,7 +53,7 @@ def own(
     items = [
         *(_namespace(name) for name in NAMESPACES),
         *_addresses(catalog, settings, api_port, now),
-        _authentication(client_ca, requestheader_ca or client_ca),
+        authentication(client_ca, requestheader_ca or client_ca),
     ]
     return [_put(catalog, item, random.uid(), now) for item in items]
 
@@ -107,7 +107,8 @@ def _addresses(catalog: Catalog, settings: Settings, api_port: int, now: float) 
     }
 
 
-def _authentication(client_ca: str, requestheader_ca: str) -> Object:
+def authentication(client_ca: str, requestheader_ca: str) -> Object:
+    """The ConfigMap from which aggregated API servers learn whom to trust."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

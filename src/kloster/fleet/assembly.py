@@ -1,7 +1,7 @@
 """A cluster's parts, in start order.
 
     record ─▶ store (overlay on layers) ─▶ served cluster (identities, roles, custom resources)
-           ─▶ own objects, once ─▶ controllers
+           ─▶ own objects, once (a fork: what was copied is made its own) ─▶ controllers
 
 `assemble` starts them, `Assembled.close` stops them in the opposite order. What a cluster has for itself is this
 object; everything else is shared (`shared`). How it is reached is the business of whoever holds it.
@@ -9,8 +9,9 @@ object; everything else is shared (`shared`). How it is reached is the business 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -27,7 +28,7 @@ from kloster.apiserver.view import LiveView
 from kloster.client.client import Client
 from kloster.client.inprocess import Handler, InProcessTransport
 from kloster.client.sources import LiveSource
-from kloster.fleet import credentials
+from kloster.fleet import credentials, naturalize
 from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
 from kloster.kinds.catalog import catalog
@@ -56,6 +57,8 @@ class Assembled:
     attachments: list[Attachment]
     closed: bool = False
     seen: int = 0
+    stacking: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the layers change
+    recorded: bool = True  # whether `record` is on disk
 
     def attach(self, controllers: Sequence[Controller]) -> None:
         """Run controllers for this cluster."""
@@ -96,9 +99,10 @@ class Assembled:
 
 async def assemble(shared: Shared, record: Record, settings: Settings, nodes: NodeConnector | None) -> Assembled:
     """Open the cluster of `record`, making its own objects if it is new. Raises StoreBroken."""
-    layers = [await shared.templates.by_id(id) for id in record.layers]
+    layers = await shared.templates.stack(record.layers)
     path = shared.data_dir.cluster(record.id) / record.store
-    store = await SqliteStore.open(path, executor=shared.executor, base=layers)
+    floor = record.origin.revision if record.origin else 0
+    store = await SqliteStore.open(path, executor=shared.executor, base=layers, replaced=record.replaced, floor=floor)
     served = _serve(shared, record, settings, store)
     served.serve_custom_resources(builder(served.catalog))
     view = served.view
@@ -115,7 +119,10 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
         metrics=partial(shared.metrics.cluster_exposition, record.display),
         tally=shared.metrics.of(record.display),
     )
-    await _populate(shared, record, settings, store)
+    if record.origin is None:
+        await _populate(shared, record, settings, store)
+    else:
+        await _naturalize(shared, record, served, store)
     await expire_events(served)
     handler = pipeline.handler(served)
     client = Client(InProcessTransport(handler, credentials.MASTER), user_agent="kloster")
@@ -135,6 +142,7 @@ def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStor
         codecs=shared.codecs,
         clock=shared.clock,
         forms=shared.forms,
+        aside=shared.aside,
     )
 
 
@@ -153,6 +161,17 @@ def _settings(record: Record, settings: Settings) -> dict[str, object]:
         "version": catalog(record.minor).git_version,
         "minor": record.minor,
     }
+
+
+async def _naturalize(shared: Shared, record: Record, served: ServedCluster, store: SqliteStore) -> None:
+    """Make what was copied from its source a fork's own, once: in one transaction, before anybody sees it."""
+    uid = naturalize.own_uid(record.id)
+    if naturalize.is_done(store, uid):
+        return
+    own = naturalize.Own(uid, record.identity.ca_bundle, served.resources)
+    loop = asyncio.get_running_loop()
+    mentioning = await loop.run_in_executor(shared.executor, naturalize.mentions, store.layers, store)
+    await store.transact(lambda view: naturalize.operations(view, own, mentioning))
 
 
 async def _populate(shared: Shared, record: Record, settings: Settings, store: SqliteStore) -> None:

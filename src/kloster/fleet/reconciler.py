@@ -22,10 +22,13 @@ from kloster.apiserver.cluster import Settings
 from kloster.client.api import Change, Source
 from kloster.client.errors import ClientError
 from kloster.client.resources import NAMESPACES, SECRETS
-from kloster.fleet import addresses, kubeconfig
+from kloster.fleet import addresses, kubeconfig, reports
 from kloster.fleet.addresses import PortTaken
+from kloster.fleet.branches import Branches, ForkError
 from kloster.fleet.datadir import DataDirError
+from kloster.fleet.layerfiles import LayerFiles
 from kloster.fleet.lifecycle import create, delete
+from kloster.fleet.lifecycle.fork import Frozen
 from kloster.fleet.ports import NoPort, Ports
 from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
@@ -61,6 +64,14 @@ class Serving(Protocol):
         """The cluster is deleted."""
         ...
 
+    async def freeze(self, wish: Wish) -> Frozen:
+        """The cluster's state of now as layers. Raises StoreError."""
+        ...
+
+    def report_layers(self, told: Callable[[str, frozenset[str]], None]) -> None:
+        """Call `told` with a cluster's ID and all layers that it needs when it has come to stand on others."""
+        ...
+
 
 @dataclass(slots=True)
 class Fleet:
@@ -75,9 +86,15 @@ class Fleet:
     settings: Settings
     common: str
     known: dict[Key, str] = field(default_factory=dict)
+    branches: Branches = field(init=False)
     _enqueue: Callable[[Key], None] = field(default=lambda key: None)
     _unseen: set[Key] = field(default_factory=set)
     _all_seen: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        files = LayerFiles(self.shared.data_dir, self.shared.executor)
+        self.branches = Branches(self.shared, self.serving, files, self.settings)
+        self.serving.report_layers(self.branches.restacked)
 
     def controller(self) -> Controller:
         """The controller for the host's dispatcher attachment."""
@@ -100,6 +117,7 @@ class Fleet:
 
     async def wait_seen(self, source: Source, timeout: float = 60.0) -> None:
         """Wait until every VirtualCluster that there is has been reconciled once, well or not."""
+        await self.branches.layers.look()
         self._unseen = {
             Key(one["metadata"]["namespace"], one["metadata"]["name"]) for one in source.list(VIRTUAL_CLUSTERS)
         }
@@ -150,16 +168,19 @@ class Fleet:
         if FINALIZER not in (cluster["metadata"].get("finalizers") or ()):
             cluster = await self._add_finalizer(context, cluster)
         try:
+            self.known[Key(wish.namespace, wish.name)] = wish.id
+            if not await self._reset(context, cluster, wish):
+                return Result(1.0)
             made, _ = await asyncio.gather(
-                create.load_or_make_record(
-                    self.shared, wish.id, wish.namespace, wish.name, wish.spec.minor, self.settings
-                ),
+                self.branches.load_or_make(context.source, wish),
                 create.ensure_host_namespace(context.client, wish),
             )
-            self.known[Key(wish.namespace, wish.name)] = wish.id
             port = await self.serving.serve(wish, lambda: addresses.bind(self.shared.bind, self.ports, wish.id))
             await self.ports.saved(self.shared.executor)
             await self._publish_kubeconfig(context, cluster, made, port)
+        except ForkError as error:
+            await self._refuse(context, cluster, error.reason, str(error))
+            return Result(error.after)
         except (PortTaken, NoPort) as error:
             await self._refuse(context, cluster, "PortTaken", str(error))
             return Result(30.0)
@@ -171,8 +192,25 @@ class Fleet:
                 raise
             await self._refuse(context, cluster, "HostConflict", error.message)
             return Result(10.0)
-        await self._report(context, cluster, wish, made.minor, port)
+        await self._report(context, cluster, wish, made, port)
         return None
+
+    async def _reset(self, context: Context, cluster: Object, wish: Wish) -> bool:
+        """Go back to the state at the fork, if that is asked for and not done yet.
+
+        False: it was begun, and what the cluster has on the host is still going.
+        """
+        if not wish.reset or (cluster.get("status") or {}).get("reset") == wish.reset:
+            return True
+        made = await self.branches.load_or_make(context.source, wish)
+        if made.origin is None or made.reset == wish.reset:
+            return True
+        await self.serving.drop(wish.id)
+        await self._refuse(context, cluster, "Resetting", "going back to the state at its fork", phase="Resetting")
+        if not await delete.delete_host_namespace(context.client, wish.tenancy):
+            return False
+        await self.branches.reset(wish, made)
+        return True
 
     async def _add_finalizer(self, context: Context, cluster: Object) -> Object:
         metadata = cluster["metadata"]
@@ -212,38 +250,32 @@ class Fleet:
         }
         await context.client.create(SECRETS, body)
 
-    async def _report(self, context: Context, cluster: Object, wish: Wish, minor: str, port: int) -> None:
-        now, spec = context.clock.now(), wish.spec
-        warned = bool(spec.warnings)
-        if spec.minor and minor != spec.minor:
-            text = f"the cluster is {minor}; changing the version of a cluster is not supported"
-            accepted = with_condition(cluster, "Accepted", False, "VersionFixed", text, now)
-        else:
-            reason = "AcceptedWithWarnings" if warned else "Accepted"
-            text = "\n".join(spec.warnings) if warned else "the spec is honoured as it stands"
-            accepted = with_condition(cluster, "Accepted", True, reason, text, now)
-        changed = {**cluster, "status": {**(cluster.get("status") or {}), "conditions": accepted}}
-        status: dict[str, Any] = {
+    async def _report(self, context: Context, cluster: Object, wish: Wish, made: Record, port: int) -> None:
+        status = {
+            **(cluster.get("status") or {}),
             "phase": "Ready",
-            "version": catalog(minor).git_version,
+            "version": catalog(made.minor).git_version,
             "endpoint": url(self.shared.bind, port),
             "port": port,
             "commonEndpoint": self.common,
             "serverName": server_name(wish.namespace, wish.name),
             "hostNamespace": wish.tenancy.namespace,
             "observedGeneration": cluster["metadata"].get("generation", 1),
-            "conditions": with_condition(changed, "Ready", True, "Serving", "the API is being served", now),
+            **reports.facts(wish, made),
         }
-        if spec.context:
-            status["context"] = spec.context
+        for condition in reports.conditions(wish, made):
+            conditions = with_condition({**cluster, "status": status}, *condition, context.clock.now())
+            status["conditions"] = conditions
         await _write_status(context, cluster, status)
 
-    async def _refuse(self, context: Context, cluster: Object, reason: str, message: str) -> None:
+    async def _refuse(
+        self, context: Context, cluster: Object, reason: str, message: str, phase: str = "Failed"
+    ) -> None:
         """Say why the cluster is not there."""
         now = context.clock.now()
         status = {
             **(cluster.get("status") or {}),
-            "phase": "Failed",
+            "phase": phase,
             "observedGeneration": cluster["metadata"].get("generation", 1),
             "conditions": with_condition(cluster, "Ready", False, reason, message, now),
         }
@@ -262,6 +294,7 @@ class Fleet:
             return Result(1.0)
         await delete.remove_state(self.shared, self.ports, metadata["uid"])
         await self.serving.forget(metadata["uid"])
+        await self.branches.forget(metadata["uid"])
         self.shared.metrics.forget(f"{metadata['namespace']}/{metadata['name']}")
         self.known.pop(Key(metadata["namespace"], metadata["name"]), None)
         left = [one for one in metadata["finalizers"] if one != FINALIZER]

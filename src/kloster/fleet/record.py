@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kloster.fleet import identity
 from kloster.fleet.datadir import DataDirError, read_json, write_json
 
 FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a fork is a fork of, and how that was.
+
+    uid         of the source's VirtualCluster
+    revision    the source's newest at that moment
+    time        seconds since 1970
+    layers      ids of the layers that hold the source's state of that moment, the topmost first
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    revision: int
+    time: float
+    layers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +40,9 @@ class Record:
     minor       Kubernetes version
     layers      ids of the layers that the store lies on, the topmost first
     store       name of the store's file, which changes when the cluster is forked
+    replaced    ids of the layers that `layers` have taken the place of; the store's file may name these still
+    origin      for a fork
+    reset       the last value of the annotation that asks for going back to the state at the fork
     """
 
     id: str
@@ -29,6 +52,14 @@ class Record:
     layers: tuple[str, ...]
     identity: identity.Identity
     store: str = "store.db"
+    replaced: tuple[str, ...] = ()
+    origin: Origin | None = None
+    reset: str = ""
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The layers that the cluster stands on, now or after it was reset."""
+        return frozenset(self.layers) | frozenset(self.origin.layers if self.origin else ())
 
     @property
     def display(self) -> str:
@@ -48,9 +79,35 @@ def save(directory: Path, record: Record) -> None:
             "minor": record.minor,
             "layers": list(record.layers),
             "store": record.store,
+            "replaced": list(record.replaced),
+            "origin": _origin_to_json(record.origin),
+            "reset": record.reset,
             "identity": identity.to_json(record.identity),
         },
     )
+
+
+def needed(directory: Path) -> frozenset[str]:
+    """`Record.needed` of the saved record, without reading keys. Raises DataDirError."""
+    data = read_json(directory / "cluster.json") or {"layers": ()}
+    try:
+        return frozenset(data["layers"]) | frozenset((data.get("origin") or {}).get("layers", ()))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(directory / "cluster.json", error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataDirError:
+    return DataDirError(f"{path} is damaged ({type(error).__name__}: {error}); restore it from a backup")
+
+
+def _origin_to_json(origin: Origin | None) -> dict[str, Any] | None:
+    if origin is None:
+        return None
+    return {**dataclasses.asdict(origin), "layers": list(origin.layers)}
+
+
+def _origin(data: dict[str, Any] | None) -> Origin | None:
+    return None if data is None else Origin(**{**data, "layers": tuple(data["layers"])})
 
 
 def load(directory: Path) -> Record | None:
@@ -70,6 +127,9 @@ def load(directory: Path) -> Record | None:
             tuple(data["layers"]),
             identity.from_json(data["identity"]),
             data["store"],
+            tuple(data.get("replaced", ())),
+            _origin(data.get("origin")),
+            data.get("reset", ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataDirError(f"{path} is damaged ({type(error).__name__}: {error}); restore it from a backup") from error
+        raise _damaged(path, error) from error

@@ -28,13 +28,15 @@ from kloster.client.resources import EVENTS
 from kloster.controllers import select
 from kloster.fleet import identity, memory, parked, record
 from kloster.fleet.assembly import Assembled, assemble
+from kloster.fleet.lifecycle import fork
 from kloster.fleet.lifecycle.create import serving_names
+from kloster.fleet.lifecycle.fork import Frozen
 from kloster.fleet.shared import Shared
 from kloster.fleet.slot import Slot
 from kloster.fleet.wish import Wish
 from kloster.runtime.api import Controller
 from kloster.runtime.timers import Timers
-from kloster.stores.api import StoreBroken
+from kloster.stores.api import StoreBroken, StoreClosed, StoreFailed
 from kloster.syncer.controllers import syncer_controllers
 from kloster.syncer.engine import Syncer
 from kloster.syncer.hub import HostHub
@@ -73,6 +75,7 @@ class Shard:
     connector   the way to a cluster's pods, for logs and exec
     on_quiet    told when clusters were parked: a good moment to forget what can be had again
     on_failure  told when a parked cluster could not be opened again
+    on_layers   told when a cluster has come to stand on other layers: its ID, and all that it needs now
     """
 
     shared: Shared
@@ -83,6 +86,7 @@ class Shard:
     supervisor: Supervisor
     on_failure: Callable[[Wish], None] = lambda wish: None
     on_quiet: Callable[[], None] = lambda: None
+    on_layers: Callable[[str, frozenset[str]], None] = field(default=lambda id, layers: None)
     slots: dict[str, Slot] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     clock: Clock = field(init=False)
@@ -146,6 +150,21 @@ class Shard:
         await self.shared.server.close_site(slot.site.name)
         await slot.close()
 
+    def report_layers(self, told: Callable[[str, frozenset[str]], None]) -> None:
+        self.on_layers = told
+
+    async def freeze(self, wish: Wish) -> Frozen:
+        """The state of a cluster that is served here, for a fork to stand on. Raises StoreFailed, StoreBroken."""
+        slot = self.slots.get(wish.id)
+        if slot is None:
+            raise StoreFailed(f"{wish.display} is not being served yet")
+        while True:
+            cluster = await slot.wake()
+            with contextlib.suppress(StoreClosed):  # parked in this moment
+                frozen = await fork.freeze(self.shared, cluster)
+                self.on_layers(wish.id, cluster.record.needed)
+                return frozen
+
     async def forget(self, id: str) -> None:
         """The cluster is deleted; a shard remembers nothing of it."""
 
@@ -166,7 +185,8 @@ class Shard:
         """Open the cluster and set its controllers to work."""
         directory = self.shared.data_dir.cluster(wish.id)
         names = serving_names(wish.namespace, wish.name, self.settings, self.shared.bind)
-        found = await self._in_thread(lambda: _load(directory, names, self.clock.now()))
+        layers = self.shared.data_dir.layers
+        found = await self._in_thread(lambda: _load(directory, layers, names, self.clock.now()))
         if found is None:
             raise StoreBroken(
                 f"{directory / 'cluster.json'} is missing; restore it from a backup or delete the cluster"
@@ -183,7 +203,10 @@ class Shard:
     def _controllers(self, wish: Wish) -> list[Controller]:
         spec = wish.spec
         syncer = Syncer(self.hub, wish.tenancy, spec.policy)
-        return [*select(spec.controllers), *syncer_controllers(syncer, spec.to_host | spec.from_host)]
+        crossing = spec.to_host | spec.from_host
+        if wish.resting:
+            crossing -= {"pods"}
+        return [*select(spec.controllers), *syncer_controllers(syncer, crossing)]
 
     async def put_away(self, wish: Wish, cluster: Assembled, due: float | None) -> None:
         await cluster.close()
@@ -264,12 +287,14 @@ class Shard:
         await asyncio.gather(*(self.drop(id) for id in list(self.slots)))
 
 
-def _load(directory: Path, names: tuple[str, ...], now: float) -> record.Record | None:
-    """The record of a cluster that is about to be opened, its certificate renewed if it is time."""
+def _load(directory: Path, layers: Path, names: tuple[str, ...], now: float) -> record.Record | None:
+    """The record of a cluster that is about to be opened: what a crash interrupted is finished, and its certificate
+    renewed if it is time."""
     parked.forget(directory)
     found = record.load(directory)
     if found is None:
         return None
+    found = fork.recover(directory, layers, found)
     keys = identity.renewed(found.identity, names, now)
     if keys is not found.identity:
         found = dataclasses.replace(found, identity=keys)

@@ -1,11 +1,17 @@
-"""The bottom layer of every cluster of a Kubernetes version: made once, kept in a file, shared in memory."""
+"""The layers that clusters stand on: kept in files, shared in memory by those that are open.
+
+The bottom layer of every cluster is the template of its Kubernetes version, made once. What lies on that are frozen
+overlays (`lifecycle.fork`), which stay in memory as long as a cluster that is open stands on them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -32,14 +38,14 @@ FORMAT = 1
 
 
 class Templates:
-    """Layers by Kubernetes minor version."""
+    """Templates by Kubernetes minor version, and all other layers by their ids."""
 
     def __init__(self, directory: Path, executor: Executor, clock: Clock) -> None:
         self._directory = directory
         self._executor = executor
         self._clock = clock
         self._layers: dict[str, Layer] = {}
-        self._others: dict[str, Layer] = {}
+        self._others: WeakValueDictionary[str, Layer] = WeakValueDictionary()
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, minor: str) -> Layer:
@@ -53,25 +59,43 @@ class Templates:
                 self._layers[minor] = await loop.run_in_executor(self._executor, self._load, minor)
             return self._layers[minor]
 
-    async def by_id(self, id: str) -> Layer:
-        """A layer that a cluster stands on. Raises StoreBroken if its file is missing or damaged."""
+    async def stack(self, ids: Sequence[str]) -> list[Layer]:
+        """The layers that a cluster stands on, the topmost first. Raises StoreBroken for a missing or damaged file."""
+        return [await self._by_id(id, ids[place + 1 :]) for place, id in enumerate(ids)]
+
+    def add(self, layer: Layer) -> None:
+        """A layer that has come to be in memory: who stands on it need not read its file."""
+        self._others[layer.id] = layer
+
+    def path(self, id: str) -> Path:
+        """Where a layer's file is."""
+        return self._directory / f"{id}.db"
+
+    async def _by_id(self, id: str, base: Sequence[str]) -> Layer:
         for layer in self._layers.values():
             if layer.id == id:
                 return layer
         minor = id.removeprefix("template-").partition("-")[0]
         if minor in MINORS and id == identity(minor):
             return await self.get(minor)
-        if id not in self._others:
-            path = self._directory / f"{id}.db"
-            if not path.exists():
-                raise StoreBroken(f"layer {id} is missing: expected it at {path}; restore it from a backup")
-            loop = asyncio.get_running_loop()
-            self._others[id] = await loop.run_in_executor(self._executor, read_layer, path)
-        return self._others[id]
+        async with self._locks.setdefault(id, asyncio.Lock()):
+            found = self._others.get(id)
+            if found is None:
+                loop = asyncio.get_running_loop()
+                found = await loop.run_in_executor(self._executor, self._read, id, base)
+                self._others[id] = found
+        self._locks.pop(id, None)
+        return found
+
+    def _read(self, id: str, base: Sequence[str]) -> Layer:
+        path = self.path(id)
+        if not path.exists():
+            raise StoreBroken(f"layer {id} is missing: expected it at {path}; restore it from a backup")
+        return read_layer(path, base)
 
     def _load(self, minor: str) -> Layer:
         """From its file; a file that is missing or damaged is made anew, for its content follows from the version."""
-        path = self._directory / f"{identity(minor)}.db"
+        path = self.path(identity(minor))
         if path.exists():
             try:
                 return read_layer(path)

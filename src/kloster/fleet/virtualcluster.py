@@ -16,6 +16,8 @@ GROUP = "kloster.dev"
 VIRTUAL_CLUSTERS = Resource(GROUP, "v1alpha1", "virtualclusters", "VirtualCluster", True)
 FINALIZER = "kloster.dev/virtualcluster"
 KUBECONFIG_SECRET_PREFIX = "kubeconfig-"
+FORKABLE = f"{GROUP}/forkable-in"
+"""Annotation: other namespaces of the host, separated by commas, in which the cluster may be forked; ``*`` for all."""
 RESET = f"{GROUP}/reset"
 """Annotation: a new value has a fork go back to the state at its fork; ``status.reset`` says which was done last."""
 

@@ -93,6 +93,8 @@ class Worker:
                 return {"pid": os.getpid()}
             case "serve":
                 return await self._serve(Wish.from_json(arguments["wish"]))
+            case "freeze":
+                return (await self._shard.freeze(Wish.from_json(arguments["wish"]))).to_json()
             case "drop":
                 self._forget_listening(arguments["id"])
                 await self._shard.drop(arguments["id"])
@@ -158,6 +160,7 @@ class Worker:
         supervisor.spawn(watchdog.run(), name="watchdog")
         supervisor.spawn(memory.rest(shared), name="resting")
         shard.on_quiet = source.rest
+        shard.report_layers(self._on_layers)
         self.inside = Inside(shared, shard, watchdog)
         supervisor.spawn(self._report(), name="report")
         memory.settle()
@@ -170,6 +173,9 @@ class Worker:
 
     def _failed(self, wish: Wish) -> None:
         self.channel.tell("failed", wish=wish.to_json())
+
+    def _on_layers(self, id: str, layers: frozenset[str]) -> None:
+        self.channel.tell("layers", id=id, layers=sorted(layers))
 
     async def _serve(self, wish: Wish) -> int:
         self.namespaces.add(wish.tenancy.namespace)  # before anything of the cluster is there

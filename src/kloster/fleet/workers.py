@@ -43,6 +43,7 @@ from kloster.fleet.assignments import Assignments
 from kloster.fleet.control import Channel, Gone, Remote
 from kloster.fleet.datadir import DataDirError
 from kloster.fleet.host import EmbeddedHost
+from kloster.fleet.lifecycle.fork import Frozen
 from kloster.fleet.shared import Shared
 from kloster.fleet.sites import server_name
 from kloster.fleet.virtualcluster import VIRTUAL_CLUSTERS
@@ -112,6 +113,7 @@ class Workers:
         """Raises DataDirError if the table of assignments is damaged."""
         self.shared = shared
         self.on_failure: Callable[[Wish], None] = lambda wish: None
+        self.on_layers: Callable[[str, frozenset[str]], None] = lambda id, layers: None
         self._host = host
         self._park_after = park_after
         self._lock = lock
@@ -149,6 +151,22 @@ class Workers:
         except (StoreError, DataDirError):
             await self.drop(wish.id)
             raise
+
+    def report_layers(self, told: Callable[[str, frozenset[str]], None]) -> None:
+        self.on_layers = told
+
+    async def freeze(self, wish: Wish) -> Frozen:
+        worker = self.workers[self._table.of(wish.id)]
+        if wish.id not in worker.held:
+            raise StoreFailed(f"{wish.display} is not being served yet")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await worker.there.wait()
+                if worker.channel is None:
+                    raise Gone("the process has ended")
+                return Frozen.from_json(await worker.channel.call("freeze", wish=wish.to_json()))
+        except (Gone, Remote, TimeoutError) as error:
+            raise StoreFailed(f"the process that serves {wish.display} is being started again") from error
 
     async def drop(self, id: str) -> None:
         for worker in self.workers:
@@ -298,6 +316,8 @@ class Workers:
                 worker.counts = arguments
             elif ask == "failed":
                 self.on_failure(Wish.from_json(arguments["wish"]))
+            elif ask == "layers":
+                self.on_layers(arguments["id"], frozenset(arguments["layers"]))
 
         return handle
 

@@ -104,7 +104,7 @@ class Layer:
     `revision` is the highest revision that was issued up to the freezing; overlays continue above it.
     """
 
-    __slots__ = ("id", "revision", "tables")
+    __slots__ = ("__weakref__", "id", "revision", "tables")
 
     def __init__(self, id: str, revision: int, tables: Tables) -> None:
         self.id = id
@@ -122,7 +122,12 @@ class Layer:
         return cls(id, revision, {resource: Table(content) for resource, content in maps.items()})
 
     def __repr__(self) -> str:
-        return f"Layer({self.id!r}, revision={self.revision}, objects={sum(len(t.keys) for t in self.tables.values())})"
+        return f"Layer({self.id!r}, revision={self.revision}, objects={self.size})"
+
+    @property
+    def size(self) -> int:
+        """How many keys it mentions."""
+        return sum(len(table.keys) for table in self.tables.values())
 
     def entries(self) -> Iterator[tuple[Key, Entry | None]]:
         """Everything that this layer mentions, in key order; None for a tombstone."""
@@ -202,6 +207,24 @@ def _merge(spans: list[_Span]) -> Iterator[Entry]:
                 entry = span.entries[key]
                 if entry is not None:
                     yield entry
+
+
+def surplus(layers: Sequence[Layer], deepest: int) -> int:
+    """How many layers, counted from the top, to flatten into one, so that at most `deepest` are left; 0 for none.
+
+    The lowest layer is never touched: it is the template that everybody shares. Beyond what is needed, a layer is taken
+    in as well if it is no larger than what lies above it: so a large layer is not written again for every small one.
+    """
+    if len(layers) <= deepest:
+        return 0
+    count = len(layers) - deepest + 1
+    above = sum(layer.size for layer in layers[:count])
+    for layer in layers[count:-1]:
+        if layer.size > above:
+            break
+        above += layer.size
+        count += 1
+    return min(count, len(layers) - 1)
 
 
 def flatten(id: str, layers: Sequence[Layer], below: Sequence[Layer] = ()) -> Layer:

@@ -49,6 +49,7 @@ class SqliteStore(LocalStore):
         *,
         executor: Executor,
         base: Sequence[Layer] = (),
+        replaced: Sequence[str] = (),
         durable: bool = True,
         floor: int = 0,
         limits: LogLimits | None = None,
@@ -57,12 +58,13 @@ class SqliteStore(LocalStore):
     ) -> SqliteStore:
         """Open the store at `path`, or make it. Raises StoreBroken, StoreFailed.
 
-        `base` are the layers that it lies on, the topmost first. `durable=False` gives up safety against power
+        `base` are the layers that it lies on, the topmost first; they read exactly as those with the ids `replaced`,
+        which the file may name still (see `rebase`). `durable=False` gives up safety against power
         loss for speed. `floor` is for a file that was restored or moved: no revision up to it is issued again,
         and everything below counts as compacted, so that clients with an older one list anew.
         """
         loop = asyncio.get_running_loop()
-        opening = loop.run_in_executor(executor, lambda: _open(path, base, durable, floor, fault))
+        opening = loop.run_in_executor(executor, lambda: _open(path, base, replaced, durable, floor, fault))
         try:
             holding, overlay = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -77,6 +79,11 @@ class SqliteStore(LocalStore):
     @property
     def path(self) -> Path:
         return self._holding.path
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the overlay says nothing that its layers do not say."""
+        return next(self.own(), None) is None
 
     @property
     def id(self) -> str:
@@ -135,7 +142,9 @@ class SqliteStore(LocalStore):
             )
 
 
-def _open(path: Path, base: Sequence[Layer], durable: bool, floor: int, fault: Fault | None) -> tuple[Holding, Overlay]:
+def _open(
+    path: Path, base: Sequence[Layer], replaced: Sequence[str], durable: bool, floor: int, fault: Fault | None
+) -> tuple[Holding, Overlay]:
     lock = FileLock(path)
     try:
         ids = tuple(layer.id for layer in base)
@@ -147,10 +156,12 @@ def _open(path: Path, base: Sequence[Layer], durable: bool, floor: int, fault: F
             if info.frozen:
                 goes_on = f"; its cluster goes on in {info.successor}" if info.successor else ""
                 raise StoreBroken(f"{path} has been frozen into a layer{goes_on}")
-            check_base(path, info, ids)
+            if replaced and info.base == tuple(replaced):
+                file.set_info(dataclasses.replace(info, base=ids))
+            check_base(path, file.info, ids)
             content = file.load()
             if floor > max(content.revision, info.floor):
-                file.set_info(dataclasses.replace(info, floor=floor))
+                file.set_info(dataclasses.replace(file.info, floor=floor))
         except BaseException:
             file.abandon()
             raise

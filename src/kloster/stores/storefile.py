@@ -127,6 +127,25 @@ def read_frozen(path: Path) -> tuple[FileInfo, Content]:
             connection.close()
 
 
+def settle(path: Path) -> FileInfo:
+    """What the file says about itself, after carrying over the log that a crash left. Nothing may have it open.
+
+    Raises StoreBroken. A closed layer is not written to.
+    """
+    log = path.with_name(path.name + "-wal")
+    with translated(path):
+        if log.exists():
+            path.chmod(0o600)  # a file that was being frozen may be read-only already
+            file = StoreFile(path)
+            file.close()
+            return file.info
+        connection = _connect(path, "ro&immutable=1")
+        try:
+            return _read_info(connection, path)
+        finally:
+            connection.close()
+
+
 class StoreFile:
     """An open overlay file. Its process must hold the `FileLock` of `path`."""
 

@@ -45,21 +45,31 @@ def serving_names(namespace: str, name: str, settings: Settings, bind: str) -> t
     return tuple(dict.fromkeys(names))
 
 
+async def load_record(shared: Shared, id: str) -> record.Record | None:
+    """The cluster's record from disk. Raises DataDirError."""
+    directory = shared.data_dir.cluster(id)
+    return await asyncio.get_running_loop().run_in_executor(shared.executor, record.load, directory)
+
+
 async def load_or_make_record(
     shared: Shared, id: str, namespace: str, name: str, minor: str, settings: Settings
 ) -> record.Record:
     """The cluster's record from disk; a new one, written durably, if there is none. Raises DataDirError."""
-    directory = shared.data_dir.cluster(id)
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(shared.executor, record.load, directory)
+    found = await load_record(shared, id)
     if found is not None:
         return found
     template = await shared.templates.get(minor)
     names = serving_names(namespace, name, settings, shared.bind)
     keys = identity.create(name, names, shared.clock.now())
     made = record.Record(id, namespace, name, minor, (template.id,), keys)
-    await loop.run_in_executor(shared.executor, _save, directory, made)
+    await save_new(shared, made)
     return made
+
+
+async def save_new(shared: Shared, made: record.Record) -> None:
+    """Write a new cluster's record; durable when this returns."""
+    directory = shared.data_dir.cluster(made.id)
+    await asyncio.get_running_loop().run_in_executor(shared.executor, _save, directory, made)
 
 
 def _save(directory: Path, made: record.Record) -> None:

@@ -1,0 +1,268 @@
+"""What of a copied state must become the fork's own, in one transaction before anybody sees the fork.
+
+A fork has everything that its source had, UIDs included: owner references must go on to hold. But what identifies a
+cluster, what lets somebody in, and what says where something runs is true of the source alone:
+
+- The UID of kube-system, by which many tools know a cluster, follows from the fork's own ID; owner references to it
+  are kept true.
+- The certificate authority that is published in every namespace is the fork's. Tokens of the source that lie in
+  Secrets are taken out: the fork would refuse them, and whoever reads the fork could use them on the source.
+- Pods that have not ended start anew: no node, no address, no restarts. Pods that have ended stay as they ended. Pods
+  that were being deleted have gone. Endpoints forget the addresses of the source's pods, which answer for the source.
+- Claims have no volume: the data stayed with the source.
+- Leases, and the annotation that older clients elect by, have no holder: who held them leads the source.
+- Events about what starts anew are about another life.
+
+The same state naturalized again is the same again, so a fork that is reset is what it was.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from kloster.apimachinery import Object
+from kloster.apiserver import bootstrap, storage
+from kloster.apiserver.resources import Resources
+from kloster.stores.api import Entry, Key, Operation, Remove, View
+from kloster.stores.layers import Layer
+from kloster.workloads.pods import is_deleting, is_terminal
+
+KUBE_SYSTEM = Key("/namespaces", "", "kube-system")
+LEADER = "control-plane.alpha.kubernetes.io/leader"
+TOKEN = "kubernetes.io/service-account-token"
+OF_CLAIMS = (
+    "pv.kubernetes.io/bind-completed",
+    "pv.kubernetes.io/bound-by-controller",
+    "volume.kubernetes.io/selected-node",
+)
+SLICES_MANAGED_BY = ("endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io")
+
+
+def own_uid(id: str) -> str:
+    """The UID of kube-system in the fork whose VirtualCluster has the UID `id`."""
+    return str(uuid.uuid5(uuid.UUID(id), "kube-system"))
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What the fork has for itself. `resources` tell how its objects are kept."""
+
+    uid: str
+    ca_bundle: str
+    resources: Resources
+
+
+def is_done(view: View, uid: str) -> bool:
+    """Whether the state is the fork's own already."""
+    system = view.get(KUBE_SYSTEM)
+    return system is not None and _uid(system) == uid
+
+
+def mentions(layers: Sequence[Layer], view: View) -> list[Key]:
+    """Objects that may have kube-system for an owner. Looks at every byte, so it belongs in a thread."""
+    system = view.get(KUBE_SYSTEM)
+    if system is None:
+        return []
+    uid = _uid(system).encode()
+    return [
+        key
+        for layer in layers
+        for key, entry in layer.entries()
+        if entry is not None and key != KUBE_SYSTEM and (uid in entry.head or uid in entry.tail)
+    ]
+
+
+def operations(view: View, own: Own, mentioning: Sequence[Key]) -> list[Operation]:
+    """The transaction."""
+    system = view.get(KUBE_SYSTEM)
+    if system is None or _uid(system) == own.uid:
+        return []
+    found = dict(_changes(view, own))
+    owners = {_uid(system): own.uid}
+    for key in mentioning:
+        entry = view.get(key)
+        if entry is not None and found.get(key, entry) is not None:
+            _with_owner(own, entry, found, owners)
+    return [Remove(key) if item is None else _put(own, key, item) for key, item in found.items()]
+
+
+Changed = Iterator[tuple[Key, Object | None]]
+"""Objects as they must be; None for those that must go."""
+
+
+def _changes(view: View, own: Own) -> Changed:
+    """`own` applied to every kind that needs it."""
+    pods = dict(_each(view, own, "/pods", _pod))
+    yield from pods.items()
+    yield from _each(view, own, KUBE_SYSTEM.resource, lambda item: _identity(item, own.uid))
+    yield from _each(view, own, "/configmaps", lambda item: _config_map(item, own.ca_bundle), _tells)
+    yield from _each(view, own, "/secrets", _secret, lambda entry: entry.fields.get("type") == TOKEN)
+    yield from _each(view, own, "/persistentvolumeclaims", _claim)
+    yield from _each(view, own, "/services", _service)
+    yield from _each(view, own, "/endpoints", lambda item: _endpoints(view, own, item))
+    yield from _each(view, own, "discovery.k8s.io/endpointslices", _slice)
+    yield from _each(view, own, "coordination.k8s.io/leases", _lease)
+    anew = {_uid(entry) for key in pods if (entry := view.get(key)) is not None}
+    for entry in view.scan("/events"):
+        if entry.fields.get("involvedObject.uid") in anew:
+            yield entry.key, None
+
+
+_SAME: Object = {}
+
+
+def _each(
+    view: View,
+    own: Own,
+    resource: str,
+    change: Callable[[Object], Object | None],
+    relevant: Callable[[Entry], bool] = lambda entry: True,
+) -> Changed:
+    for entry in view.scan(resource):
+        if relevant(entry):
+            item = change(_thawed(own, entry))
+            if item is not _SAME:
+                yield entry.key, item
+
+
+def _identity(namespace: Object, uid: str) -> Object:
+    if namespace["metadata"]["name"] != KUBE_SYSTEM.name:
+        return _SAME
+    namespace["metadata"]["uid"] = uid
+    return namespace
+
+
+def _tells(entry: Entry) -> bool:
+    """Whether a ConfigMap is one of those that say whom to trust or who leads."""
+    if entry.key.name in ("kube-root-ca.crt", "extension-apiserver-authentication"):
+        return True
+    leader = LEADER.encode()
+    return leader in entry.head or leader in entry.tail
+
+
+def _config_map(item: Object, ca_bundle: str) -> Object:
+    metadata = item["metadata"]
+    if metadata["name"] == "kube-root-ca.crt":
+        item["data"] = {"ca.crt": ca_bundle}
+    elif (metadata["namespace"], metadata["name"]) == ("kube-system", "extension-apiserver-authentication"):
+        item["data"] = bootstrap.authentication(ca_bundle, ca_bundle)["data"]
+    else:
+        return _without_leader(item)
+    return item
+
+
+def _without_leader(item: Object) -> Object:
+    annotations = item["metadata"].get("annotations") or {}
+    if LEADER not in annotations:
+        return _SAME
+    try:
+        held = orjson.loads(annotations[LEADER])
+        annotations[LEADER] = orjson.dumps({**held, "holderIdentity": "", "leaseDurationSeconds": 1}).decode()
+    except (ValueError, TypeError):
+        del annotations[LEADER]
+    return item
+
+
+def _secret(item: Object) -> Object:
+    for name in ("token", "ca.crt"):
+        (item.get("data") or {}).pop(name, None)
+    return item
+
+
+def _pod(pod: Object) -> Object | None:
+    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
+    if is_terminal(pod) and not is_deleting(pod):
+        return _SAME
+    if is_deleting(pod):
+        if not metadata.get("finalizers"):
+            return None
+        metadata["deletionGracePeriodSeconds"] = 0  # nothing of it runs; it waits for its finalizers
+    if not _chosen_node(pod):
+        spec.pop("nodeName", None)
+    spec.pop("ephemeralContainers", None)
+    pod["status"] = {"phase": "Pending", **({"qosClass": status["qosClass"]} if "qosClass" in status else {})}
+    if "managedFields" in metadata:
+        metadata["managedFields"] = [one for one in metadata["managedFields"] if one.get("subresource") != "status"]
+    return pod
+
+
+def _chosen_node(pod: Object) -> bool:
+    """Whether whoever wrote the pod chose its node: binding, as a scheduler does it, leaves no owner of the field."""
+    return any(
+        "f:nodeName" in ((one.get("fieldsV1") or {}).get("f:spec") or {})
+        for one in pod["metadata"].get("managedFields") or ()
+    )
+
+
+def _claim(claim: Object) -> Object:
+    claim["spec"].pop("volumeName", None)
+    claim["status"] = {"phase": "Pending"}
+    annotations = claim["metadata"].get("annotations") or {}
+    for name in OF_CLAIMS:
+        annotations.pop(name, None)
+    return claim
+
+
+def _service(service: Object) -> Object:
+    if not ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
+        return _SAME
+    service["status"]["loadBalancer"] = {}
+    return service
+
+
+def _endpoints(view: View, own: Own, item: Object) -> Object:
+    metadata = item["metadata"]
+    service = view.get(Key("/services", metadata["namespace"], metadata["name"]))
+    if service is not None and _thawed(own, service)["spec"].get("selector") and item.pop("subsets", None):
+        _without_leader(item)
+        return item
+    return _without_leader(item)
+
+
+def _slice(item: Object) -> Object:
+    label, manager = SLICES_MANAGED_BY
+    if (item["metadata"].get("labels") or {}).get(label) != manager or not item.get("endpoints"):
+        return _SAME
+    item["endpoints"] = []
+    return item
+
+
+def _lease(lease: Object) -> Object:
+    """As a leader releases it, so that the next who asks has it at once."""
+    spec = lease.get("spec") or {}
+    if not spec.get("holderIdentity"):
+        return _SAME
+    spec["holderIdentity"], spec["leaseDurationSeconds"] = "", 1
+    return lease
+
+
+def _with_owner(own: Own, entry: Entry, found: dict[Key, Object | None], owners: Mapping[str, str]) -> None:
+    if own.resources.stored_as(entry.key.resource) is None:
+        return  # left by a definition that is no more
+    item = found.get(entry.key) or _thawed(own, entry)
+    references = item["metadata"].get("ownerReferences") or ()
+    if any(one["uid"] in owners for one in references):
+        for one in references:
+            one["uid"] = owners.get(one["uid"], one["uid"])
+        found[entry.key] = item
+
+
+def _uid(entry: Entry) -> str:
+    text: Object = orjson.loads(b"{" + entry.head + b"0" + entry.tail)
+    return str(text["metadata"]["uid"])
+
+
+def _thawed(own: Own, entry: Entry) -> Object:
+    served = own.resources.stored_as(entry.key.resource)
+    assert served is not None, "only kinds that every version serves are looked at"
+    return storage.thaw(served, entry)
+
+
+def _put(own: Own, key: Key, item: Object) -> Operation:
+    served = own.resources.stored_as(key.resource)
+    assert served is not None
+    return storage.put(served, item)
