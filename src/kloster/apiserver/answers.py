@@ -24,6 +24,7 @@ from kloster.apiserver.resources import Served
 from kloster.client.transport import Response
 from kloster.stores.api import Entry
 
+LINE_END = b"\n"
 _NO_CACHE = "no-cache, private"
 _bits = random.Random().getrandbits  # audit ids need be unique, not secret
 
@@ -60,11 +61,12 @@ def entry(call: Call, found: Entry, status: int = 200) -> Answer:
     """A stored object."""
     form = call.form()
     served = call.resource
-    forms = call.cluster.forms
     if form.view:
         return view_of(call, form, served, found, status)
-    document = forms.document(served, found)
-    return whole(call, document, status, form, served.kind.type)
+    forms = call.cluster.forms
+    if form.media == JSON and not call.pretty():  # nearly always: what is stored, copied once
+        return Response(status, headers(call), forms.document(served, found, end=LINE_END))
+    return whole(call, forms.document(served, found), status, form, served.kind.type)
 
 
 def item(call: Call, value: Object, status: int = 200, served: Served | None = None) -> Answer:
@@ -107,7 +109,7 @@ def _serialized(call: Call, document: bytes, form: Form, schema: StructType | No
     if form.media == JSON:
         if call.pretty():
             return orjson.dumps(orjson.loads(document), option=orjson.OPT_INDENT_2)
-        return document + b"\n"
+        return document + LINE_END
     value = orjson.loads(document)
     if form.media == YAML:
         return yaml_text.dump(value)

@@ -12,8 +12,6 @@ from kloster.client.transport import Request, User
 
 NOBODY = User("")
 
-_READABLE = (negotiation.JSON, negotiation.YAML)
-
 
 class Call:
     """A request, its cluster, and what the stages found out so far.
@@ -24,7 +22,7 @@ class Call:
     warnings  texts of Warning headers, in order
     """
 
-    __slots__ = ("audit_id", "cluster", "request", "served", "target", "user", "warnings")
+    __slots__ = ("_form", "audit_id", "cluster", "request", "served", "target", "user", "warnings")
 
     target: Target
 
@@ -35,6 +33,7 @@ class Call:
         self.served: Served | None = None
         self.warnings: list[str] = []
         self.audit_id = ""
+        self._form: Form | None = None
 
     @property
     def resource(self) -> Served:
@@ -61,12 +60,19 @@ class Call:
 
     def offered(self) -> tuple[str, ...]:
         """The media types in which this call can be answered."""
-        return (*_READABLE, *self.cluster.codecs)
+        return self.cluster.offered
 
     def form(self, views: bool = True) -> Form:
         """The form of the answer. Raises StatusError 406."""
         accept = self.request.headers.get("accept", "")
-        return negotiation.negotiate(accept, self.offered(), views, self.typed) if accept else negotiation.PLAIN
+        if not accept:
+            return negotiation.PLAIN
+        if not views:
+            return negotiation.negotiate(accept, self.offered(), False, self.typed)
+        form = self._form
+        if form is None:
+            form = self._form = negotiation.negotiate(accept, self.offered(), True, self.typed)
+        return form
 
     @property
     def typed(self) -> bool:

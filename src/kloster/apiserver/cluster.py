@@ -23,7 +23,7 @@ from kloster.apiserver.authentication.tokens import ServiceAccountTokens
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.customresources.link import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
-from kloster.apiserver.negotiation import Codec
+from kloster.apiserver.negotiation import JSON, YAML, Codec
 from kloster.apiserver.observability.metrics import Tally
 from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.resources import Resources, built_in
@@ -120,7 +120,10 @@ class Ports:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class ServedCluster:
-    """One cluster, ready to be served."""
+    """One cluster, ready to be served.
+
+    offered   media types in which its answers are made, best first
+    """
 
     id: str
     catalog: Catalog
@@ -136,10 +139,12 @@ class ServedCluster:
     aside: Aside = field(default_factory=Aside)
     resources: Resources = field(init=False)
     view: LiveView = field(init=False)
+    offered: tuple[str, ...] = field(init=False)
     memo: dict[str, Any] = field(init=False, default_factory=dict)
     _custom: CustomResources | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self.offered = (JSON, YAML, *self.codecs)
         self.resources = Resources(built_in(self.catalog))
         self.view = LiveView(self.id, self.store, self.resources, self.forms)
 

@@ -7,7 +7,7 @@ tells its own end.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from time import perf_counter
 
 from kloster.apiserver.call import Call
@@ -83,17 +83,24 @@ def kind_of(call: Call) -> Kind:
     if call.served is None:
         return Kind(_VERBS.get(target.verb, call.request.method), resource="unknown")
     subresource = target.subresource
+    query = call.request.query
+    verb = _VERBS.get(target.verb, call.request.method)
+    if not subresource and not query and verb != "PATCH":
+        return _plain(verb, target.group, target.version, target.resource, _scope(target))
     if subresource:
         subresource = subresource.partition("/")[0]
     if subresource in _CONNECTING:
         verb = "CONNECT"
-    else:
-        verb = _VERBS.get(target.verb, call.request.method)
-        if verb == "PATCH" and call.request.headers.get("content-type", "").startswith(_APPLY):
-            verb = "APPLY"
-    query = call.request.query
+    elif verb == "PATCH" and call.request.headers.get("content-type", "").startswith(_APPLY):
+        verb = "APPLY"
     dry_run = "All" if query and call.request.param("dryRun") == "All" else ""
     return Kind(verb, target.group, target.version, target.resource, subresource, _scope(target), dry_run)
+
+
+@lru_cache(maxsize=1024)
+def _plain(verb: str, group: str, version: str, resource: str, scope: str) -> Kind:
+    """The sort of nearly all requests, made once."""
+    return Kind(verb, group, version, resource, scope=scope)
 
 
 def _scope(target: Target) -> str:

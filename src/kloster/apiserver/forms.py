@@ -126,12 +126,12 @@ class FormCache:
             found = known[served.kind.api_version] = storage.split(served.kind, item)
         return found
 
-    def document(self, served: Served, entry: Entry, revision: int = 0) -> bytes:
-        """The complete JSON document; `revision` for the last state of something deleted."""
+    def document(self, served: Served, entry: Entry, revision: int = 0, end: bytes = b"") -> bytes:
+        """The complete JSON document and `end`; `revision` for the last state of something deleted."""
         if served.direct and entry.version == served.stamp:
             rv = b"%d" % (revision or entry.revision)
-            return b"".join((served.prefix, entry.head, rv, entry.tail))
-        return storage.item_bytes(entry, served.prefix, self.parts(served, entry), revision)
+            return b"".join((served.prefix, entry.head, rv, entry.tail, end))
+        return storage.item_bytes(entry, served.prefix, self.parts(served, entry), revision) + end
 
     def list_item(self, served: Served, entry: Entry) -> bytes:
         """The object as it stands in a list."""
