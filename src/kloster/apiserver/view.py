@@ -37,6 +37,14 @@ class LiveView:
         entry = self._store.get(Key(resource, namespace, name))
         return None if entry is None else self.object(entry)
 
+    def entry(self, resource: str, namespace: str, name: str) -> Entry | None:
+        """As `get`, not decoded."""
+        return self._store.get(Key(resource, namespace, name))
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether this is still the newest version of its object."""
+        return self._store.get(entry.key) is entry
+
     def list(self, resource: str, namespace: str = "") -> Sequence[Object]:
         if not resource:
             ids = dict.fromkeys(served.id for served in self._resources if served.direct)

@@ -13,28 +13,45 @@ from kloster.apiserver.authorization.always import PrivilegedGroups, Union
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.pki import TokenKey
 from kloster.apiserver.ports import Authenticator
-from kloster.client.inprocess import ObjectView
+from kloster.apiserver.view import LiveView
 from kloster.client.transport import User
 from kloster.fleet.identity import Identity
+from kloster.stores.api import Entry
 
 DELETED_GRACE = 60.0
+MAX_BOUND = 1024
 MASTER = User("system:kloster", groups=("system:masters", "system:authenticated"), assigns=True)
 """Kloster itself: the controllers and the syncer of a cluster, in process."""
 GUEST = replace(MASTER, assigns=False)
 """The syncers on the host, where addresses and node ports are the host's to give."""
 
 
-def tokens(identity: Identity, view: ObjectView, clock: Clock, issuer: str) -> ServiceAccountTokens:
-    """Mints and verifies with the identity's keys; bound objects are looked up in the cluster itself."""
+def tokens(identity: Identity, view: LiveView, clock: Clock, issuer: str) -> ServiceAccountTokens:
+    """Mints and verifies with the identity's keys; bound objects are looked up in the cluster itself.
+
+    They are asked for with every request, so what was found is remembered as long as it is the newest version.
+    """
+    known: dict[tuple[str, str, str], tuple[Entry, str]] = {}
 
     def uid_of(resource: str, namespace: str, name: str) -> str | None:
-        found = view.get(f"/{resource}", namespace, name)
-        if found is None:
+        asked = (resource, namespace, name)
+        seen = known.get(asked)
+        if seen is not None:
+            if view.holds(seen[0]):
+                return seen[1]
+            del known[asked]
+        entry = view.entry(f"/{resource}", namespace, name)
+        found = None if entry is None else view.object(entry)
+        if entry is None or found is None:
             return None
+        uid = str(found["metadata"]["uid"])
         deleted = found["metadata"].get("deletionTimestamp")
-        if deleted and clock.now() - parse_rfc3339(deleted) > DELETED_GRACE:
-            return None
-        return str(found["metadata"]["uid"])
+        if deleted:  # an answer that time changes
+            return uid if clock.now() - parse_rfc3339(deleted) <= DELETED_GRACE else None
+        if len(known) >= MAX_BOUND:
+            known.clear()
+        known[asked] = (entry, uid)
+        return uid
 
     keys = [TokenKey.load(pem) for pem in identity.token_keys]
     retired = [key.private.public_key() for key in keys[1:]]
