@@ -8,11 +8,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kloster.testing.errors import TestingError
+
+_LOCATION = "KUBE_CONFIG_DEFAULT_LOCATION"
 
 
 class Libraries:
@@ -29,8 +32,11 @@ class Libraries:
     @contextlib.contextmanager
     def in_environment(self) -> Iterator[None]:
         """KUBECONFIG is this cluster's in this process, as long as the block runs."""
-        before = os.environ.get("KUBECONFIG")
+        loader = sys.modules.get("kubernetes.config.kube_config")
+        before, known = os.environ.get("KUBECONFIG"), getattr(loader, _LOCATION, None)
         os.environ["KUBECONFIG"] = str(self.kubeconfig)
+        if loader is not None:  # the official client reads the variable once, when it is imported
+            setattr(loader, _LOCATION, str(self.kubeconfig))
         try:
             yield
         finally:
@@ -38,6 +44,8 @@ class Libraries:
                 os.environ.pop("KUBECONFIG", None)
             else:
                 os.environ["KUBECONFIG"] = before
+            if loader is not None:
+                setattr(loader, _LOCATION, known)
 
     def client_configuration(self) -> Any:
         """``kubernetes.client.Configuration`` of the official client: ``ApiClient(cluster.client_configuration())``."""
