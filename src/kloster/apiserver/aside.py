@@ -17,7 +17,7 @@ from typing import TypeVar
 from kloster.aio.aside import Abandoned, Busy, on_loop
 from kloster.apimachinery import errors
 from kloster.apiserver import storage
-from kloster.apiserver.call import Call
+from kloster.apiserver.call import Call, Pending
 from kloster.stores.api import Decision, Entry, Event, Key, Operation, Store, View
 
 Result = TypeVar("Result")
@@ -54,7 +54,18 @@ async def run(call: Call, long: bool, work: Callable[[], Result]) -> Result:
 
 
 async def transact(call: Call, long: bool, decide: Decision) -> Sequence[Event]:
-    """As `Store.transact`. A `long` decision may be made several times, so it must begin anew each time."""
+    """As `Store.transact`. A `long` decision may be made several times, so it must begin anew each time; so may one
+    that has to wait for webhooks."""
+    while True:
+        told = len(call.warnings)
+        try:
+            return await _transact(call, long, decide)
+        except Pending as pending:
+            del call.warnings[told:]  # the next decision warns again
+            await pending.ask()
+
+
+async def _transact(call: Call, long: bool, decide: Decision) -> Sequence[Event]:
     store = call.cluster.store
     if not long:
         return await store.transact(decide)

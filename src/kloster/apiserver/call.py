@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from kloster.apimachinery import errors
 from kloster.apiserver import negotiation
 from kloster.apiserver.cluster import ServedCluster
@@ -13,6 +16,14 @@ from kloster.client.transport import Request, User
 NOBODY = User("")
 
 
+class Pending(Exception):
+    """A decision cannot be made yet: `ask` asks somebody outside, then it is to be made anew."""
+
+    def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("an answer from outside is missing")
+        self.ask = ask
+
+
 class Call:
     """A request, its cluster, and what the stages found out so far.
 
@@ -20,9 +31,10 @@ class Call:
     user      set by authentication
     served    the resource that a resource path names; set by routing
     warnings  texts of Warning headers, in order
+    exchanges what webhooks have been asked (`admission.webhooks`), None as long as there is nothing
     """
 
-    __slots__ = ("_form", "audit_id", "cluster", "request", "served", "target", "user", "warnings")
+    __slots__ = ("_form", "audit_id", "cluster", "exchanges", "request", "served", "target", "user", "warnings")
 
     target: Target
 
@@ -32,6 +44,7 @@ class Call:
         self.user: User = NOBODY
         self.served: Served | None = None
         self.warnings: list[str] = []
+        self.exchanges: dict[Any, Any] | None = None
         self.audit_id = ""
         self._form: Form | None = None
 

@@ -97,6 +97,18 @@ class OpenAPIDocuments(Protocol):
         ...
 
 
+class WebhookFailed(Exception):
+    """A webhook gave no usable answer. The text is what stands after ``failed to call webhook: ``."""
+
+
+class WebhookCaller(Protocol):
+    """Asks webhooks: those of admission and of conversion."""
+
+    def __call__(self, cluster: ServedCluster, client: Object, body: bytes, timeout: float) -> Awaitable[bytes]:
+        """The body of the answer to `body`, sent to where `client` (a clientConfig) says. Raises WebhookFailed."""
+        ...
+
+
 Identify = Callable[[Request], User]
 """Who asks (`authentication.chain.Chain`). Raises StatusError 401."""
 
@@ -115,6 +127,7 @@ class Ports:
     nodes: NodeConnector | None = None
     openapi: OpenAPIDocuments | None = None
     metrics: Callable[[], bytes] | None = None
+    webhooks: WebhookCaller | None = None
     tally: Tally | None = None
 
 

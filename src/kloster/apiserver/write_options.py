@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kloster.apimachinery import errors
+from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError, forbidden_field, not_supported, required
 from kloster.apiserver.call import Call
 from kloster.kinds import metadata
@@ -16,12 +16,24 @@ _MANAGER_LIMIT = 128
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """The parameters of a write. `validation` is Ignore, Warn or Strict; `manager` as it was given."""
+    """The parameters of a write. `validation` is Ignore, Warn or Strict; `manager` and `given` (the validation) as they
+    were given."""
 
     dry_run: bool = False
     manager: str = ""
     validation: str = "Warn"
     force: bool = False
+    given: str = ""
+
+    def told(self, operation: str) -> Object:
+        """The options as admission webhooks are told them: CreateOptions or UpdateOptions."""
+        return {
+            "kind": "CreateOptions" if operation == "CREATE" else "UpdateOptions",
+            "apiVersion": "meta.k8s.io/v1",
+            **({"dryRun": ["All"]} if self.dry_run else {}),
+            **({"fieldManager": self.manager} if self.manager else {}),
+            **({"fieldValidation": self.given} if self.given else {}),
+        }
 
 
 def parse(call: Call, kind: str, apply_patch: bool = False) -> WriteOptions:
@@ -45,7 +57,7 @@ def parse(call: Call, kind: str, apply_patch: bool = False) -> WriteOptions:
         found.append(not_supported("fieldValidation", validation, _VALIDATION))
     if found:
         raise errors.invalid("meta.k8s.io", kind, "", found)
-    return WriteOptions(bool(dry_run), manager, validation or "Warn", call.flag("force"))
+    return WriteOptions(bool(dry_run), manager, validation or "Warn", call.flag("force"), validation)
 
 
 _PLAIN = WriteOptions()

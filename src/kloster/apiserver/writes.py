@@ -22,8 +22,9 @@ from kloster.apimachinery import Object, apply, errors
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import FieldError, StatusError
 from kloster.apiserver import admission, answers, names, storage
-from kloster.apiserver.admission import service_allocation
+from kloster.apiserver.admission import service_allocation, webhooks
 from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt
+from kloster.apiserver.admission.webhooks import Exchange
 from kloster.apiserver.call import Call
 from kloster.apiserver.facets import MAIN, Facet
 from kloster.apiserver.resources import Served
@@ -63,8 +64,10 @@ def decide_create(
     served, cluster = call.resource, call.cluster
     outcome.clear()
     meta = item["metadata"]
-    if meta.pop("resourceVersion", None):
-        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    exchange = _exchange(call, view, CREATE, meta.get("namespace", ""), meta.get("name", ""), base=0)
+    if exchange is not None:
+        item = clone(item)  # the decision may be made several times
+        meta = item["metadata"]
     _dedup_owners(call, meta)
     if not tracked:
         track(call, None, item, manager_of(call, options), served, MAIN)
@@ -81,6 +84,10 @@ def decide_create(
         warnings=call.warnings,
     )
     on_loop(admission.mutate, attempt)
+    if exchange is not None:
+        on_loop(exchange.mutate, attempt, options.told(CREATE), admission.mutate)
+        item = attempt.item
+        _dedup_owners(call, item["metadata"])
     meta = item["metadata"]
     for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
         meta.pop(name, None)
@@ -88,12 +95,18 @@ def decide_create(
     meta["creationTimestamp"] = rfc3339(cluster.clock.now())
     if meta.get("generateName") and not meta.get("name"):
         meta["name"] = _free_name(call, view, meta)
+    if exchange is not None:
+        _keep_identity(exchange.identity, meta)
     if served.strategy.generation:
         meta["generation"] = 1
     served.strategy.prepare_create(item)
     _refuse(served, meta.get("name", ""), _create_findings(served, item))
     attempt.name = meta["name"]
     on_loop(admission.validate, attempt)
+    if exchange is not None:
+        on_loop(exchange.validate, attempt, options.told(CREATE))
+    if meta.get("resourceVersion") and not options.dry_run:
+        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     key = storage.key_of(served, meta.get("namespace", ""), meta["name"])
     found = view.get(key)
     if found is not None:
@@ -101,6 +114,23 @@ def decide_create(
     on_loop(admission.allocate, attempt)
     outcome.item, outcome.created = item, True
     return [] if options.dry_run else [storage.put(served, item), *attempt.also]
+
+
+def _exchange(call: Call, view: View, operation: str, namespace: str, name: str, *, base: int) -> Exchange | None:
+    """What webhooks have been asked about this write of an object that has the revision `base`; None: nobody asks."""
+    found: Exchange | None = on_loop(webhooks.exchange, call, view, call.resource, (operation, namespace, name))
+    if found is not None:
+        found.begin(base)
+    return found
+
+
+_IDENTITY = ("uid", "creationTimestamp", "name")
+
+
+def _keep_identity(known: Object, meta: Object) -> None:
+    """What an object was called when webhooks were asked about it, it is called when it is written."""
+    for name in _IDENTITY:
+        meta[name] = known.setdefault(name, meta.get(name, ""))
 
 
 MOST_FINDINGS = 1000
@@ -183,6 +213,9 @@ def decide_update(
     outcome.clear()
     old = on_loop(cluster.forms.object, served, entry)
     item = change(storage.thaw(served, entry))
+    exchange = _exchange(call, view, UPDATE, entry.key.namespace, entry.key.name, base=entry.revision)
+    if exchange is not None:
+        item = clone(item)  # the decision may be made several times
     meta, old_meta = item["metadata"], old["metadata"]
     _dedup_owners(call, meta)
     if not tracked:
@@ -202,12 +235,18 @@ def decide_update(
         warnings=call.warnings,
     )
     on_loop(admission.mutate, attempt)
+    if exchange is not None:
+        on_loop(exchange.mutate, attempt, options.told(UPDATE), admission.mutate)
+        item, meta = attempt.item, attempt.item["metadata"]
+        _dedup_owners(call, meta)
     _check_version(served, meta, entry)
     compared = on_loop(service_allocation.assigned, attempt)
     facet.prepare(served, item, compared)
     _keep_system_fields(meta, old_meta)
     _refuse(served, entry.key.name, _update_findings(served, facet, item, compared))
     on_loop(admission.validate, attempt)
+    if exchange is not None:
+        on_loop(exchange.validate, attempt, options.told(UPDATE))
     if _is_finished(served, item, old_meta):
         outcome.item, outcome.deleted = item, True
         return [] if options.dry_run else [Remove(entry.key), *on_loop(admission.released, attempt)]

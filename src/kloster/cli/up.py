@@ -21,6 +21,9 @@ def run(
     workers: Annotated[
         int, Parameter(help="Processes that serve clusters; 1: the host's own; 0: one for each core.")
     ] = 1,
+    local_webhooks: Annotated[
+        bool, Parameter(help="Let clusters call webhooks that listen on this machine.", negative="")
+    ] = False,
     bind: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port of the common address; 0: the one used before, or a free one.")] = 0,
 ) -> None:
@@ -41,6 +44,8 @@ def run(
         output.done(f"host is running already ({fleet.state['address']}, process {fleet.state['pid']})")
         return
     arguments = ["--nodes", str(nodes), "--workers", str(workers), "--bind", bind, "--port", str(port)]
+    if local_webhooks:
+        arguments.append("--local-webhooks")
     if foreground:
         fleet.directory.prepare()
         command = [sys.executable, "-m", "kloster.fleet", "--data-dir", str(fleet.directory.root), *arguments]

@@ -15,6 +15,7 @@ from kloster.apiserver.authorization.always import PrivilegedGroups
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
+from kloster.apiserver.callouts import Callouts
 from kloster.apiserver.cluster import Ports, ServedCluster, Settings, SystemRandom
 from kloster.apiserver.customresources.kinds import builder
 from kloster.apiserver.http.server import Server
@@ -24,6 +25,7 @@ from kloster.apiserver.observability.metrics import Metrics
 from kloster.apiserver.openapi.answers import OpenAPI
 from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.client.inprocess import Handler
+from kloster.client.outgoing import Reach
 from kloster.envtest import access
 from kloster.envtest.options import Options
 from kloster.kinds.catalog import catalog
@@ -94,6 +96,7 @@ class ApiServer:
             openapi=OpenAPI(),
             metrics=partial(metrics.cluster_exposition, NAME),
             tally=metrics.of(NAME),
+            webhooks=Callouts(Reach.ANYWHERE),
         )
 
     def _decoded(self, entry: Entry) -> Object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kloster.apiserver.observability import logging
 from kloster.fleet.addresses import PortTaken
 from kloster.fleet.datadir import DataDirError
 from kloster.fleet.process import Options, report_failure, run
+from kloster.fleet.shared import LOCAL_WEBHOOKS
 from kloster.stores.api import StoreError
 
 log = structlog.get_logger("kloster")
@@ -30,6 +32,7 @@ def _options() -> Options:
     parser.add_argument("--park-after", type=float, default=30.0)
     parser.add_argument("--lifeline-fd", type=int, default=-1)
     parser.add_argument("--temporary", type=Path)
+    parser.add_argument("--local-webhooks", action="store_true")
     parsed = parser.parse_args()
     return Options(**vars(parsed))
 
@@ -37,6 +40,8 @@ def _options() -> Options:
 def main() -> int:
     """Run; expected failures are one line and exit code 1."""
     options = _options()
+    if options.local_webhooks:
+        os.environ[LOCAL_WEBHOOKS] = "1"
     logging.configure()
     try:
         uvloop.run(run(options))

@@ -118,6 +118,7 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
         openapi=shared.openapi,
         metrics=partial(shared.metrics.cluster_exposition, record.display),
         tally=shared.metrics.of(record.display),
+        webhooks=shared.webhooks,
     )
     if record.origin is None:
         await _populate(shared, record, settings, store)

@@ -62,6 +62,7 @@ class Options:
     temporary     a directory around the data directory that is removed when the process ends; who starts a fleet in it
                   holds the file ``lock`` there
     park_after    seconds until a cluster that nobody uses is parked, 0 for never
+    local_webhooks  webhooks may run on this machine
     """
 
     data_dir: Path
@@ -73,6 +74,7 @@ class Options:
     park_after: float = 30.0
     lifeline_fd: int = -1
     temporary: Path | None = None
+    local_webhooks: bool = False
 
 
 async def run(options: Options) -> None:

@@ -20,7 +20,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError, StatusError, invalid_value, not_supported
 from kloster.apimachinery.schema.decode import decode
 from kloster.apiserver import admission, answers, aside, bodies, negotiation, storage, write_options, writes, yaml_text
-from kloster.apiserver.admission import definitions
+from kloster.apiserver.admission import definitions, webhooks
 from kloster.apiserver.admission.api import DELETE, Attempt
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, YAML, Unreadable
@@ -44,6 +44,19 @@ class DeleteOptions:
     policy: str | None = None
     orphan: bool | None = None
     dry_run: bool = False
+
+    def told(self) -> Object:
+        """The options as admission webhooks are told them."""
+        preconditions = {"uid": self.uid, "resourceVersion": self.version}
+        given = {
+            "gracePeriodSeconds": self.grace,
+            "preconditions": {name: value for name, value in preconditions.items() if value is not None} or None,
+            "orphanDependents": self.orphan,
+            "propagationPolicy": self.policy,
+            "dryRun": ["All"] if self.dry_run else None,
+        }
+        told = {name: value for name, value in given.items() if value is not None}
+        return {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **told}
 
 
 async def serve(call: Call) -> Response:
@@ -173,9 +186,15 @@ class Deletion:
             dry_run=options.dry_run,
             warnings=call.warnings,
         )
+        exchange = on_loop(webhooks.exchange, call, view, served, (DELETE, *entry.key[1:]))
         on_loop(admission.mutate, attempt)
+        if exchange is not None:
+            exchange.begin(entry.revision)
+            on_loop(exchange.mutate, attempt, self._told(old), admission.mutate)
         check_preconditions(served, old, options)
         on_loop(admission.validate, attempt)
+        if exchange is not None:
+            on_loop(exchange.validate, attempt, self._told(old))
         item = storage.thaw(served, entry)
         if self.amend is not None:
             self.amend(item)
@@ -184,6 +203,13 @@ class Deletion:
         if served.id == definitions.DEFINITIONS:
             return on_loop(self._decide_definition, attempt, item)
         return self._decide(attempt, entry, item)
+
+    def _told(self, old: Object) -> Object:
+        """The options as admission webhooks are told them; a namespace is bound to its UID."""
+        told = self.options.told()
+        if self.call.resource.id == _NAMESPACES:
+            told["preconditions"] = {"uid": old["metadata"]["uid"], **told.get("preconditions", {})}
+        return told
 
     def _decide(self, attempt: Attempt, entry: Entry, item: Object) -> Sequence[Operation]:
         call, served = self.call, self.call.resource

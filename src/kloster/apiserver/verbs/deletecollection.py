@@ -32,7 +32,7 @@ async def serve(call: Call) -> Response:
             await aside.transact(call, True, some.decide)
         else:
             some = _Some(call, settings, entries[done : done + _TOGETHER])
-            await call.cluster.store.transact(some.decide)
+            await aside.transact(call, False, some.decide)
         done += some.done
     return await lists.answer_whole(call, form, shown)
 

@@ -1,0 +1,242 @@
+"""What has been asked and answered about one object of one request.
+
+    decision ──▶ `mutate`: nobody asked yet ──Pending──▶ webhooks called one after the other ──▶ decision, anew
+             ──▶ `mutate`: the object as they left it; built-in plugins once more; those asked that want to be asked
+                 again when somebody changed it after them (reinvocationPolicy) ──Pending──▶ …
+             ──▶ `validate`: nobody asked yet ──Pending──▶ webhooks called all at once ──▶ decision, anew
+             ──▶ written
+
+Answers hold for the object that was asked about: if the stored object has another revision when the decision is made
+anew, they are forgotten, and everybody is asked again (at most `TRIES` times).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import structlog
+
+from kloster.apimachinery import Object, errors
+from kloster.apimachinery.cloning import clone
+from kloster.apimachinery.errors import StatusError
+from kloster.apimachinery.patches import json_patch
+from kloster.apimachinery.schema.decode import decode
+from kloster.apiserver import storage
+from kloster.apiserver.admission.api import Attempt
+from kloster.apiserver.admission.webhooks import hooks, matching, review
+from kloster.apiserver.admission.webhooks.hooks import Hook, Hooks
+from kloster.apiserver.admission.webhooks.review import BadAnswer, Question
+from kloster.apiserver.call import Call, Pending
+from kloster.apiserver.cluster import WebhookFailed
+from kloster.apiserver.resources import Served
+from kloster.stores.api import View
+
+log = structlog.get_logger(__name__)
+
+TRIES = 8
+QUIET = ("None", "NoneOnDryRun")
+SCALE = "scale"
+
+Again = Callable[[Attempt], None]
+
+
+def exchange(call: Call, view: View, served: Served, key: tuple[str, str, str]) -> Exchange | None:
+    """The conversation about the object `key` (operation, namespace, name) of this request. None: the cluster has no
+    webhooks, or they are never asked about such objects."""
+    found = hooks.of_cluster(call.cluster, view)
+    if found is None or matching.exempt(served):
+        return None
+    if call.exchanges is None:
+        call.exchanges = {}
+    made: Exchange | None = call.exchanges.get(key)
+    if made is None:
+        made = call.exchanges[key] = Exchange(call)
+    made.hooks = found
+    return made
+
+
+@dataclass(slots=True)
+class _Round:
+    """One pass through the mutating webhooks: the object as it came out.
+
+    again   those that want to be asked again, since somebody changed the object after them
+    called  those that would want to, if somebody still did
+    """
+
+    item: Object
+    changed: bool = False
+    again: list[Hook] = field(default_factory=list)
+    called: list[Hook] = field(default_factory=list)
+
+
+class Exchange:
+    """Use as an admission plugin, with what the request adds (`options`)."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.hooks = Hooks((), (), ())
+        self.identity: Object = {}
+        self._base = -1
+        self._tries = 0
+        self._rounds: list[_Round] = []
+        self._valid = False
+
+    def begin(self, base: int) -> None:
+        """A decision about the object of revision `base` (0: there is none) begins. Raises StatusError 409."""
+        if base == self._base:
+            return
+        self._tries += 1
+        if self._tries > TRIES:
+            served = self.call.resource
+            raise errors.stale(served.group, served.plural, self.call.target.name)
+        self._base, self._rounds, self._valid, self.identity = base, [], False, {}
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    def mutate(self, attempt: Attempt, options: Object, builtin: Again) -> None:
+        """Puts the object as the webhooks left it into `attempt`. Raises Pending, StatusError."""
+        if not self.hooks.mutating or attempt.subresource == SCALE:
+            return
+        question = Question(attempt, options)
+        if not self._rounds:
+            wanted = self._concerned(self.hooks.mutating, attempt)
+            if not wanted:
+                return
+            raise Pending(partial(self._first, question, clone(attempt.item)))
+        first = self._rounds[0]
+        attempt.item = clone(first.item)
+        if not first.changed:
+            return
+        builtin(attempt)
+        again = first.again if attempt.item == first.item else [*first.again, *first.called]
+        if not again:
+            return
+        if len(self._rounds) == 1:
+            raise Pending(partial(self._second, question, clone(attempt.item), again))
+        attempt.item = clone(self._rounds[1].item)
+
+    async def _first(self, question: Question, item: Object) -> None:
+        attempt, passing = question.attempt, _Round(item)
+        for hook in self.hooks.mutating:
+            seen = matching.version(hook, attempt, passing.item if attempt.item else None)
+            if seen is None:
+                continue
+            if await self._change(question, hook, seen, passing):
+                passing.again, passing.called = [*passing.again, *passing.called], []
+            if hook.again:
+                passing.called.append(hook)
+        self._rounds.append(passing)
+
+    async def _second(self, question: Question, item: Object, again: Sequence[Hook]) -> None:
+        passing = _Round(item)
+        for hook in self.hooks.mutating:
+            if hook in again and (seen := matching.version(hook, question.attempt, passing.item)) is not None:
+                await self._change(question, hook, seen, passing)
+        self._rounds.append(passing)
+
+    async def _change(self, question: Question, hook: Hook, seen: Served, passing: _Round) -> bool:
+        """Ask one webhook; whether it changed the object."""
+        item = passing.item if question.attempt.item else None
+        try:
+            answer = await self._ask(question, hook, seen, item, mutating=True)
+        except _Failed as failure:
+            failure.settle(hook)
+            return False
+        if not answer.patch:
+            return False
+        if item is None:
+            text = f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for this '
+            raise errors.internal(f"{text}operation")
+        changed = _patched(seen, item, answer.patch)
+        if changed == item:
+            return False
+        passing.item, passing.changed = changed, True
+        return True
+
+    # -- refusing ---------------------------------------------------------------------------------------------------
+
+    def validate(self, attempt: Attempt, options: Object) -> None:
+        """Raises Pending until the webhooks have agreed, StatusError if one has not."""
+        if self._valid or not self.hooks.validating or attempt.subresource == SCALE:
+            return
+        wanted = self._concerned(self.hooks.validating, attempt)
+        if wanted:
+            raise Pending(partial(self._all, Question(attempt, options), wanted, clone(attempt.item)))
+
+    async def _all(self, question: Question, wanted: Sequence[tuple[Hook, Served]], item: Object) -> None:
+        told = item if question.attempt.item else None
+        results = await asyncio.gather(
+            *(self._agree(question, hook, seen, told) for hook, seen in wanted), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        self._valid = True
+
+    async def _agree(self, question: Question, hook: Hook, seen: Served, item: Object | None) -> None:
+        try:
+            await self._ask(question, hook, seen, item, mutating=False)
+        except _Failed as failure:
+            failure.settle(hook)
+
+    # -- both -------------------------------------------------------------------------------------------------------
+
+    def _concerned(self, all_hooks: Sequence[Hook], attempt: Attempt) -> list[tuple[Hook, Served]]:
+        item = attempt.item or None
+        found = ((hook, matching.version(hook, attempt, item)) for hook in all_hooks)
+        return [(hook, seen) for hook, seen in found if seen is not None]
+
+    async def _ask(
+        self, question: Question, hook: Hook, seen: Served, item: Object | None, *, mutating: bool
+    ) -> review.Answer:
+        """The answer of a webhook that agrees. Raises _Failed if it could not be had, StatusError if it refuses."""
+        if hook.conditions:
+            raise _Failed("matchConditions need CEL, which is not supported by this Kloster")
+        if question.attempt.dry_run and hook.side_effects not in QUIET:
+            raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
+        cluster = self.call.cluster
+        if cluster.ports.webhooks is None:
+            raise _Failed("failed to call webhook: this server calls no webhooks")
+        uid = cluster.random.uid()
+        try:
+            body = question.body(hook, seen, item, uid)
+            answered = await cluster.ports.webhooks(cluster, hook.client, body, hook.timeout)
+            answer = review.read(hook, uid, answered, mutating)
+        except WebhookFailed as error:
+            raise _Failed(f"failed to call webhook: {error}") from error
+        except BadAnswer as error:
+            raise _Failed(str(error)) from error
+        self.call.warnings.extend(one for one in answer.warnings if one not in self.call.warnings)
+        if answer.refusal is not None:
+            raise answer.refusal
+        return answer
+
+
+class _Failed(Exception):
+    """A webhook could not be asked."""
+
+    def settle(self, hook: Hook) -> None:
+        """Go on if the webhook's failurePolicy says so. Raises StatusError 500 if not."""
+        text = f'failed calling webhook "{hook.name}": {self}'
+        if not hook.ignore:
+            raise errors.internal(text) from self
+        log.warning("failed calling webhook, failing open", webhook=hook.name, error=str(self))
+
+
+def _patched(seen: Served, item: Object, patch: Sequence[Any]) -> Object:
+    """The object (in the storage version, defaulted) after the patch of a webhook that saw it as `seen`."""
+    shown = storage.from_storage(seen, clone(item))
+    document = {**shown, "kind": seen.kind.kind, "apiVersion": seen.kind.api_version}
+    try:
+        decoded = decode(seen.kind.type, json_patch.apply(document, list(patch))).object
+    except StatusError as error:
+        raise errors.internal(error.message) from error
+    if not isinstance(decoded.get("metadata"), dict):
+        decoded["metadata"] = {}
+    changed = storage.to_storage(seen, {**decoded, "kind": seen.kind.kind, "apiVersion": seen.kind.api_version})
+    seen.strategy.default(changed)
+    return changed

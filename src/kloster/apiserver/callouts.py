@@ -1,0 +1,116 @@
+"""Calls webhooks by their clientConfig: a URL, or a Service of the cluster.
+
+A Service is reached where its endpoints are. On simulated nodes nothing runs behind them, which the answer says; an
+envtest has no nodes at all, and its suites give URLs.
+
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#contacting-the-webhook
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import posixpath
+from collections import Counter
+from urllib.parse import urlsplit
+
+import orjson
+
+from kloster.apimachinery import Object
+from kloster.apiserver.cluster import ServedCluster, WebhookFailed
+from kloster.client.errors import ConnectionFailed
+from kloster.client.outgoing import Answer, Outgoing, Reach
+
+AT_ONCE = 64
+"""Calls under way at a time for one cluster: a tenant's slow webhooks are that tenant's affair."""
+
+
+class Callouts:
+    """A `WebhookCaller`."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._outgoing = Outgoing(reach)
+        self._under_way: Counter[str] = Counter()
+
+    async def __call__(self, cluster: ServedCluster, client: Object, body: bytes, timeout: float) -> bytes:
+        if self._under_way[cluster.id] >= AT_ONCE:
+            raise WebhookFailed(f"{AT_ONCE} calls of this cluster are waiting already")
+        url = f"{_cleaned(_address(client))}?timeout={timeout:g}s"
+        if not client.get("url"):
+            raise WebhookFailed(f'Post "{url}": {_unreachable(cluster, client.get("service") or {})}')
+        self._under_way[cluster.id] += 1
+        try:
+            answer = await self._outgoing.post(url, body, ca=_bundle(client), timeout=timeout)
+        except ConnectionFailed as error:
+            raise WebhookFailed(str(error)) from error
+        finally:
+            self._under_way[cluster.id] -= 1
+            if not self._under_way[cluster.id]:
+                del self._under_way[cluster.id]
+        if not 200 <= answer.status < 300:
+            raise WebhookFailed(_refusal(answer))
+        return answer.body
+
+
+def _bundle(client: Object) -> str:
+    try:
+        return base64.b64decode(client.get("caBundle") or "").decode()
+    except (binascii.Error, ValueError) as error:
+        raise WebhookFailed("unable to load root certificates: unable to parse bytes as PEM block") from error
+
+
+def _address(client: Object) -> str:
+    """The URL of a clientConfig."""
+    if client.get("url"):
+        return str(client["url"])
+    service = client.get("service") or {}
+    host = f"{service.get('name', '')}.{service.get('namespace', '')}.svc"
+    return f"https://{host}:{service.get('port') or 443}{service.get('path') or ''}"
+
+
+def _unreachable(cluster: ServedCluster, service: Object) -> str:
+    """Why a Service cannot be called."""
+    namespace, name = service.get("namespace", ""), service.get("name", "")
+    if cluster.view.get("/services", namespace, name) is None:
+        return f'service "{name}" not found'
+    endpoints = cluster.view.get("/endpoints", namespace, name) or {}
+    if not any(subset.get("addresses") for subset in endpoints.get("subsets") or ()):
+        return f'no endpoints available for service "{name}"'
+    return (
+        f'the pods of service "{name}" run on simulated nodes, where nothing answers; '
+        "use clientConfig.url to reach a webhook that runs outside"
+    )
+
+
+def _cleaned(url: str) -> str:
+    """The path as client-go joins it: without doubled slashes, dots and a slash at the end."""
+    parts = urlsplit(url)
+    path = posixpath.normpath("/" + parts.path.lstrip("/"))
+    return f"{parts.scheme}://{parts.netloc}{'' if path == '/' else path}"
+
+
+_TEXTS = {
+    401: "the server has asked for the client to provide credentials",
+    403: "the server rejected our request for an unknown reason",
+    404: "the server could not find the requested resource",
+    405: "the server does not allow this method on the requested resource",
+    429: "the server has received too many requests and has asked us to try again later",
+    503: "the server is currently unable to handle the request",
+    504: "the server was unable to return a response in the time allotted, but may still be processing the request",
+}
+
+
+def _refusal(answer: Answer) -> str:
+    """What client-go makes of an answer that is none."""
+    try:
+        status = orjson.loads(answer.body)
+        if isinstance(status, dict) and status.get("kind") == "Status" and status.get("message"):
+            return str(status["message"])
+    except orjson.JSONDecodeError:
+        pass
+    if answer.status in _TEXTS:
+        return _TEXTS[answer.status]
+    if answer.status >= 500:
+        shown = orjson.dumps(answer.body[:1024].decode("utf-8", "replace").strip()).decode()
+        return f"an error on the server ({shown}) has prevented the request from succeeding"
+    return f"the server responded with the status code {answer.status} but did not return more information"
