@@ -330,6 +330,25 @@ class TestStreams:
         assert asked.headers == {"accept": "text/plain"}
         assert asked.user is None
 
+    @staticmethod
+    @syncing
+    async def test_a_proxied_path_stays_in_the_pod(world: World, dev: Virtual) -> None:
+        await dev.pod("p")
+        await world.settle()
+        pod, host = await dev.get(PODS, "p"), Recorded()
+        connector = HostConnector(HostHub(Client(host), world.host.source), dev.tenancy)
+        asking = Request("GET", "/api/v1/namespaces/default/pods/p/proxy/x", [("a", "b")], {**FORGED, "accept": "a/b"})
+        await connector.proxy_pod(asking, "/a/b", pod, "https", "8443")
+        await connector.proxy_pod(asking, "", pod, "", "")
+        name = dev.host_name("p")
+        base = "/api/v1/namespaces/vc-dev/pods"
+        assert [one.path for one in host.requests] == [f"{base}/https:{name}:8443/proxy/a/b", f"{base}/{name}/proxy"]
+        assert [(one.query, one.headers) for one in host.requests] == [([("a", "b")], {"accept": "a/b"})] * 2
+        for path in ("/../../secrets", "/a/..", "/./a", "/..\\..\\secrets"):
+            with pytest.raises(StatusError, match="is not clean"):
+                await connector.proxy_pod(asking, path, pod, "", "80")
+        assert len(host.requests) == 2
+
     def test_a_path_is_sent_as_it_is(self) -> None:
         """The host must see the dots, and refuse, rather than a path that they lead to."""
         seen: list[bytes] = []

@@ -429,6 +429,7 @@ class TestStreams:
                 seen.append(request)
                 return await original.connect(request, subresource, pod)
 
+            proxy_pod = original.proxy_pod
             proxy_node = original.proxy_node
 
         world.host.served.ports.nodes = Recording()

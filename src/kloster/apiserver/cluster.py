@@ -81,10 +81,13 @@ class SystemRandom:
 class NodeConnector(Protocol):
     """Reaches what runs on nodes: logs, exec, attach, port-forward, proxy.
 
-    `pod` and `node` are the objects; `subresource` is log, exec, attach, portforward or proxy.
+    `pod` and `node` are the objects; `subresource` is log, exec, attach or portforward; `path` is what stands behind
+    ``proxy``: empty, or beginning with a slash. `port` is a number or empty.
     """
 
     def connect(self, request: Request, subresource: str, pod: Object) -> Awaitable[Response]: ...
+
+    def proxy_pod(self, request: Request, path: str, pod: Object, scheme: str, port: str) -> Awaitable[Response]: ...
 
     def proxy_node(self, request: Request, path: str, node: Object) -> Awaitable[Response]: ...
 

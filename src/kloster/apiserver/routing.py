@@ -83,7 +83,8 @@ def _resource(request: Request, group: str, version: str, parts: list[str]) -> T
         if len(parts) > 2 and parts[2] not in _NAMESPACE_SUBRESOURCES:
             parts = parts[2:]
     name = parts[1] if len(parts) > 1 else ""
-    subresource = "/".join(parts[2:])
+    # Only a proxy's path goes on behind the subresource; elsewhere there is nothing of such a name.
+    subresource = "proxy" if parts[2:3] == ["proxy"] else "/".join(parts[2:])
     if not name and verb in ("get", "delete"):
         verb = "deletecollection" if verb == "delete" else "list"
     if verb == "list":

@@ -8,7 +8,7 @@ tenant's words.
 from __future__ import annotations
 
 from kloster.apimachinery import Object
-from kloster.apimachinery.errors import StatusError, not_found
+from kloster.apimachinery.errors import StatusError, bad_request, not_found
 from kloster.client.resources import PODS
 from kloster.client.transport import Request, Response
 from kloster.syncer import texts
@@ -29,13 +29,32 @@ class HostConnector:
 
     async def connect(self, request: Request, subresource: str, pod: Object) -> Response:
         """Ask the host. Raises 404 if the pod is not there (any more)."""
+        # Nothing of the tenant's path goes on: what follows must not lead out of the host pod.
+        host_pod = self._host_pod(pod)
+        return await self._ask(request, f"{self._path(host_pod['metadata']['name'])}/{subresource}", pod, host_pod)
+
+    async def proxy_pod(self, request: Request, path: str, pod: Object, scheme: str, port: str) -> Response:
+        """A request to the host pod. Raises 400 for a path that leads out of it."""
+        if any(part in (".", "..") for part in path.replace("\\", "/").split("/")) or "/" in port:
+            raise bad_request(f"the path {path} is not clean; leave out . and ..")
+        host_pod = self._host_pod(pod)
+        name = host_pod["metadata"]["name"]
+        place = f"{scheme}:{name}:{port}" if scheme else f"{name}:{port}" if port else name
+        return await self._ask(request, f"{self._path(place)}/proxy{path}", pod, host_pod)
+
+    def _path(self, place: str) -> str:
+        return PODS.path(self._tenancy.namespace, place)
+
+    def _host_pod(self, pod: Object) -> Object:
+        """Raises 404 if it is not there (any more)."""
         metadata = pod["metadata"]
         name = self._tenancy.name(metadata["name"], metadata["namespace"])
         host_pod = owned(self._hub, self._tenancy, PODS, name)
         if host_pod is None or host_pod["metadata"]["annotations"].get(UID) != metadata["uid"]:
             raise not_found("", "pods", metadata["name"])
-        # Nothing of the tenant's path goes on: what follows must not lead out of the host pod.
-        path = f"{PODS.path(self._tenancy.namespace, name)}/{subresource}"
+        return host_pod
+
+    async def _ask(self, request: Request, path: str, pod: Object, host_pod: Object) -> Response:
         headers = {
             key: value
             for key, value in request.headers.items()

@@ -11,7 +11,18 @@ from kloster.apimachinery import errors
 from kloster.apiserver import storage
 from kloster.apiserver.call import Call
 from kloster.apiserver.reviews import access, components, identity
-from kloster.apiserver.subresources import approval, binding, connect, eviction, finalize, pods, scale, status, token
+from kloster.apiserver.subresources import (
+    approval,
+    binding,
+    connect,
+    eviction,
+    finalize,
+    pods,
+    proxy,
+    scale,
+    status,
+    token,
+)
 from kloster.client.transport import Response
 
 Handler = Callable[[Call], Response | Awaitable[Response]]
@@ -29,9 +40,9 @@ HANDLERS: Mapping[str | tuple[str, str], Handler] = {
     ("/pods", "exec"): connect.pod,
     ("/pods", "attach"): connect.pod,
     ("/pods", "portforward"): connect.pod,
-    ("/pods", "proxy"): connect.pod,
-    ("/nodes", "proxy"): connect.node,
-    ("/services", "proxy"): connect.service,
+    ("/pods", "proxy"): proxy.pod,
+    ("/nodes", "proxy"): proxy.node,
+    ("/services", "proxy"): proxy.service,
     ("/serviceaccounts", "token"): token.serve,
     ("certificates.k8s.io/certificatesigningrequests", "approval"): approval.serve,
 }

@@ -27,6 +27,10 @@ class SimulatedConnector:
         name = pod["metadata"]["name"]
         raise StatusError(501, "NotImplemented", f'pod "{name}" {WHAT[subresource]}: {INSTEAD}')
 
+    async def proxy_pod(self, request: Request, path: str, pod: Object, scheme: str, port: str) -> Response:
+        """Refuse, with what to do instead."""
+        return await self.connect(request, "proxy", pod)
+
     async def proxy_node(self, request: Request, path: str, node: Object) -> Response:
         """Refuse, with what to do instead."""
         name = node["metadata"]["name"]
