@@ -26,6 +26,9 @@ from kloster.stores.api import Entry
 _DECODED = 5
 _BASE = 400
 
+_EXPECTED = 512
+_LARGEST = 64 << 10
+
 
 class Memo:
     """What has been derived from one entry, with the schema of `stamp`.
@@ -50,13 +53,36 @@ class Memo:
 class FormCache:
     """Bounds what all memos together hold. `limit` in bytes, roughly."""
 
-    __slots__ = ("_cost", "_now", "_order", "limit")
+    __slots__ = ("_cost", "_expected", "_now", "_order", "limit")
 
     def __init__(self, limit: int = 64 << 20) -> None:
         self.limit = limit
         self._cost = 0
         self._now = 0
         self._order: deque[tuple[Entry, Memo]] = deque()
+        self._expected: dict[int, tuple[bytes, Object]] = {}
+
+    def expect(self, tail: bytes, item: Object) -> None:
+        """An entry with this very `tail` is about to come, and `item` is what decoding it would give but for its
+        resourceVersion (`storage.put`): whoever follows changes asks for it in a moment.
+
+        A few hundred are remembered, the oldest forgotten; what is not remembered is decoded.
+        """
+        if len(tail) > _LARGEST:
+            return
+        if len(self._expected) >= _EXPECTED:
+            del self._expected[next(iter(self._expected))]
+        self._expected[id(tail)] = (tail, item)
+
+    def _arrived(self, served: Served, entry: Entry) -> Object | None:
+        """The object of an entry that was expected."""
+        found = self._expected.pop(id(entry.tail), None)
+        if found is None or found[0] is not entry.tail or entry.version != served.stamp:
+            return None
+        item = found[1]
+        item["metadata"]["resourceVersion"] = str(entry.revision)
+        kind = served.storage
+        return {"kind": kind.kind, "apiVersion": kind.api_version, **item}
 
     def _memo(self, served: Served, entry: Entry) -> Memo:
         memo = entry.memo
@@ -91,6 +117,7 @@ class FormCache:
         So a burst of work does not leave the memory in pieces that nobody can give back.
         """
         self._now += 1
+        self._expected.clear()
         before, kept = self._cost, deque[tuple[Entry, Memo]]()
         self._cost = 0
         for entry, memo in self._order:
@@ -109,7 +136,7 @@ class FormCache:
         memo = self._memo(served, entry)
         found = memo.object
         if found is None:
-            found = memo.object = storage.thaw(served, entry)
+            found = memo.object = self._arrived(served, entry) or storage.thaw(served, entry)
         return found
 
     def parts(self, served: Served, entry: Entry) -> Parts:

@@ -42,12 +42,21 @@ def split(kind: Kind, item: Object) -> Parts:
     return Parts(*encode.split(kind.type, item))
 
 
-def put(served: Served, item: Object) -> Put:
-    """The operation that writes `item`, which is in the storage version."""
+Keep = Callable[[bytes, Object], object]
+
+
+def put(served: Served, item: Object, old: Object | None = None, keep: Keep | None = None) -> Put:
+    """The operation that writes `item`, which is in the storage version. `item` must not be changed afterwards.
+
+    old        what `item` replaces, if that was written with the present schema: what they share is not looked at
+    keep       is given the entry's tail and the object that `thaw` would make of the entry, but for its resourceVersion
+    """
     metadata = item["metadata"]
     if served.seal is not None and not served.direct:
         item = served.seal(item)
-    parts = split(served.storage, item)
+    parts = encode.canonical(served.storage.type, item, old)
+    if keep is not None and parts.object is not None:
+        keep(parts.tail, parts.object)
     readers = served.strategy.fields
     fields = {path: read(item) for path, read in readers.items()} if readers else _NOTHING
     labels = metadata.get("labels")

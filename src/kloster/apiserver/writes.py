@@ -31,7 +31,7 @@ from kloster.apiserver.resources import Served
 from kloster.apiserver.write_options import WriteOptions, manager_of
 from kloster.client.transport import Response
 from kloster.kinds import metadata
-from kloster.stores.api import Entry, Event, Operation, Remove, View
+from kloster.stores.api import Entry, Event, Operation, Put, Remove, View
 
 
 @dataclass(slots=True)
@@ -113,7 +113,13 @@ def decide_create(
         raise _exists(call, served, found)
     on_loop(admission.allocate, attempt)
     outcome.item, outcome.created = item, True
-    return [] if options.dry_run else [storage.put(served, item), *attempt.also]
+    return [] if options.dry_run else [put(call, served, item), *attempt.also]
+
+
+def put(call: Call, served: Served, item: Object, old: Object | None = None) -> Put:
+    """As `storage.put`; whoever follows the cluster's changes need not decode the entry."""
+    forms = call.cluster.forms
+    return storage.put(served, item, old, lambda tail, found: on_loop(forms.expect, tail, found))
 
 
 def _exchange(call: Call, view: View, operation: str, namespace: str, name: str, *, base: int) -> Exchange | None:
@@ -190,8 +196,21 @@ def _dedup_owners(call: Call, meta: Object) -> None:
 
 # --- updating -----------------------------------------------------------------------------------------------------
 
-Change = Callable[[Object], Object]
-"""From the stored object (a fresh copy, in the storage version) to the wanted one, before ownership is tracked."""
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The object that there is, in the storage version. `shared` must not be changed, a `fresh` copy may."""
+
+    served: Served
+    entry: Entry
+    shared: Object
+
+    def fresh(self) -> Object:
+        return storage.thaw(self.served, self.entry)
+
+
+Change = Callable[[Stored], Object]
+"""From the stored object to the wanted one (in the storage version), before ownership is tracked."""
 
 
 def decide_update(
@@ -212,7 +231,7 @@ def decide_update(
     served, cluster = call.resource, call.cluster
     outcome.clear()
     old = on_loop(cluster.forms.object, served, entry)
-    item = change(storage.thaw(served, entry))
+    item = change(Stored(served, entry, old))
     exchange = _exchange(call, view, UPDATE, entry.key.namespace, entry.key.name, base=entry.revision)
     if exchange is not None:
         item = clone(item)  # the decision may be made several times
@@ -251,12 +270,13 @@ def decide_update(
         outcome.item, outcome.deleted = item, True
         return [] if options.dry_run else [Remove(entry.key), *on_loop(admission.released, attempt)]
     _settle_times(item, old)
-    operation = storage.put(served, item)
+    settled = old if entry.version == served.stamp else None
+    operation = put(call, served, item, settled)
     if storage.unchanged(entry, operation):
         outcome.item, outcome.entry = item, entry
         return []
     if on_loop(admission.allocate, attempt):
-        operation = storage.put(served, item)
+        operation = put(call, served, item)
     outcome.item = item
     return [] if options.dry_run else [operation, *attempt.also]
 

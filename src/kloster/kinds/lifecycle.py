@@ -30,8 +30,11 @@ def keep_status(new: Object, old: Object) -> None:
 
 
 def keep_spec(new: Object, old: Object) -> None:
-    """Updating /status leaves spec alone."""
-    restore(new, old, "spec")
+    """Updating /status leaves spec alone. It is shared with `old`: nothing changes it after this."""
+    if old.get("spec") is None:
+        new.pop("spec", None)
+    else:
+        new["spec"] = old["spec"]
 
 
 def keep_spec_and_metadata(new: Object, old: Object) -> None:

@@ -30,8 +30,13 @@ _SET_ORDER = "$setElementOrder"
 
 
 def apply(document: Object, patch: Object, type: StructType) -> Object:
-    """`document` after `patch`. Raises StatusError (400, 422 or 500, as upstream) for a patch that makes no sense."""
-    return _merge_objects(clone(document), clone(patch), type)
+    """`document` after `patch`. Raises StatusError (400, 422 or 500, as upstream) for a patch that makes no sense.
+
+    What the patch leaves alone is shared with `document`, which does not change.
+    """
+    reached = {name.rpartition("/")[2] for name in patch}  # fields, also those that directives speak of
+    copy = {name: clone(value) if name in reached else value for name, value in document.items()}
+    return _merge_objects(copy, clone(patch), type)
 
 
 class _Rule(NamedTuple):

@@ -14,7 +14,7 @@ apiVersion and kind.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -50,8 +50,23 @@ def split(type: StructType, object: Object) -> tuple[bytes, bytes]:
 
     ``{"kind":"K","apiVersion":"V",`` + head + resourceVersion + tail is the whole object.
     """
+    return canonical(type, object)[:2]
+
+
+class Canonical(NamedTuple):
+    """What `split` gives, and the object that decoding it would give: without kind and apiVersion, with an empty
+    resourceVersion. None for custom resources, whose maps stand in another order then.
+    """
+
+    head: bytes
+    tail: bytes
+    object: Object | None
+
+
+def canonical(type: StructType, object: Object, settled: Object | None = None) -> Canonical:
+    """`settled` is an object in canonical form: fields whose very values it has need not be brought into that form."""
     write = _sorted_text if type.sorted else text
-    ordered = dict(object) if type.sorted else order(type, object)
+    ordered = dict(object) if type.sorted else _ordered(type, object, settled)
     ordered.pop("kind", None)
     ordered.pop("apiVersion", None)
     metadata: Object = ordered.pop("metadata", None) or {}
@@ -60,10 +75,21 @@ def split(type: StructType, object: Object) -> tuple[bytes, bytes]:
     else:
         before = {name: metadata[name] for name in _BEFORE_VERSION if name in metadata}
     after = {name: value for name, value in metadata.items() if name not in before and name != "resourceVersion"}
-    return (
+    return Canonical(
         b'"metadata":' + (write(before)[:-1] + b"," if before else b"{") + b'"resourceVersion":"',
         b'"' + _rest(write, after) + _rest(write, ordered),
+        None if type.sorted else {"metadata": {**before, "resourceVersion": "", **after}, **ordered},
     )
+
+
+def _ordered(type: StructType, object: Object, settled: Object | None) -> Object:
+    """As `order`, without looking into what is settled."""
+    same = {} if settled is None else {name: value for name, value in object.items() if settled.get(name) is value}
+    same.pop("metadata", None)
+    if not same:
+        return order(type, object)
+    found = {**order(type, {name: value for name, value in object.items() if name not in same}), **same}
+    return {name: found[name] for name in type.fields if name in found}
 
 
 def _rest(write: Callable[[Any], bytes], object: Object) -> bytes:

@@ -12,7 +12,7 @@ from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import admission, answers, aside, bodies, storage, write_options
+from kloster.apiserver import admission, answers, aside, bodies, write_options, writes
 from kloster.apiserver.admission.api import CREATE, Attempt
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -56,7 +56,8 @@ def _bind(call: Call, view: View, binding: Object, dry_run: bool) -> Sequence[Op
     entry = view.get(Key(PODS, meta["namespace"], meta["name"]))
     if entry is None:
         raise errors.not_found("", "pods", meta["name"])
-    pod = storage.thaw(pods, entry)
+    old = on_loop(call.cluster.forms.object, pods, entry)
+    pod: Object = {name: dict(old[name]) for name in ("metadata", "spec", "status") if name in old}
     attempt = Attempt(
         cluster=call.cluster,
         view=view,
@@ -67,7 +68,7 @@ def _bind(call: Call, view: View, binding: Object, dry_run: bool) -> Sequence[Op
         namespace=meta["namespace"],
         name=meta["name"],
         item=binding,
-        old=pod,
+        old=old,
         dry_run=dry_run,
         warnings=call.warnings,
     )
@@ -75,7 +76,7 @@ def _bind(call: Call, view: View, binding: Object, dry_run: bool) -> Sequence[Op
     on_loop(admission.validate, attempt)
     _check(pod, meta)
     _assign(call, pod, binding)
-    return [] if dry_run else [storage.put(pods, pod)]
+    return [] if dry_run else [writes.put(call, pods, pod)]
 
 
 def _check(pod: Object, meta: Object) -> None:
@@ -108,7 +109,7 @@ def _assign(call: Call, pod: Object, binding: Object) -> None:
 
 def set_condition(status: Object, wanted: Object, now: str) -> None:
     """Sets a pod's condition; its transition time moves when its status changes."""
-    conditions = status.setdefault("conditions", [])
+    conditions = status["conditions"] = list(status.get("conditions") or ())
     for place, condition in enumerate(conditions):
         if condition.get("type") == wanted["type"]:
             changed = condition.get("status") != wanted["status"]

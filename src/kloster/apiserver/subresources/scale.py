@@ -120,7 +120,7 @@ async def _update(call: Call) -> Response:
 
     def change(entry: Entry) -> writes.Change:
         order = _order(scale, call.resource.kind.builtin)
-        return lambda item: _scaled(call, entry, item, order)
+        return lambda stored: _scaled(call, entry, stored.fresh(), order)
 
     return await _perform(call, options, change, long, tracked=not call.resource.kind.builtin)
 
@@ -134,13 +134,13 @@ async def _patch(call: Call) -> Response:
 
     def change(entry: Entry) -> writes.Change:
         if media == patch.APPLY:
-            return lambda item: _applied(call, item, read.value, options)
+            return lambda stored: _applied(call, stored.fresh(), read.value, options)
         before = shown(call.resource, on_loop(call.cluster.forms.object, call.resource, entry))
         after = patch.apply_to(before, read, expected.type)
         scale = patch.decode_patched(call, expected, after, read, options)
         create.check_name(call, scale)
         order = _order(scale, call.resource.kind.builtin)
-        return lambda item: _scaled(call, entry, item, order)
+        return lambda stored: _scaled(call, entry, stored.fresh(), order)
 
     # Upstream knows no owners of a custom resource's replicas: its type converter has no Scale.
     return await _perform(call, options, change, long, tracked=media == patch.APPLY or not call.resource.kind.builtin)

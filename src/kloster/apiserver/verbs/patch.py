@@ -10,7 +10,7 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,10 +27,10 @@ from kloster.apimachinery.schema.decode import DecodeError
 from kloster.apiserver import aside, bodies, convert, negotiation, storage, write_options, writes, yaml_text
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
-from kloster.apiserver.facets import MAIN, Facet
+from kloster.apiserver.facets import MAIN, STATUS, Facet
 from kloster.apiserver.verbs import create
 from kloster.apiserver.write_options import WriteOptions
-from kloster.apiserver.writes import Outcome
+from kloster.apiserver.writes import Outcome, Stored
 from kloster.client.transport import Response
 from kloster.stores.api import Operation, View
 
@@ -74,10 +74,10 @@ async def serve_facet(call: Call, facet: Facet) -> Response:
             item = _applied(call, facet, None, patch, options)
             return writes.decide_create(call, view, item, options, outcome, tracked=True)
 
-        def change(item: Object) -> Object:
+        def change(stored: Stored) -> Object:
             if media == APPLY:
-                return _applied(call, facet, item, patch, options)
-            return _patched(call, item, patch, options)
+                return _applied(call, facet, stored.fresh(), patch, options)
+            return _patched(call, facet, stored, patch, options)
 
         return writes.decide_update(call, view, entry, facet, change, options, outcome, tracked=media == APPLY)
 
@@ -189,27 +189,42 @@ def apply_to(document: Object, patch: Patch, schema: Any) -> Object:
     return strategic.apply(document, patch.value, schema)
 
 
-def _patched(call: Call, item: Object, patch: Patch, options: WriteOptions) -> Object:
-    """The stored object after the patch, decoded and defaulted again."""
+def _patched(call: Call, facet: Facet, stored: Stored, patch: Patch, options: WriteOptions) -> Object:
+    """The stored object after the patch, decoded and defaulted again.
+
+    Merging changes nothing of what it merges into, and decoding a built-in kind copies: so no fresh copy is needed. And
+    what a patch of the status leaves alone, which is put back anyway, need not be decoded again.
+    """
     served = call.resource
-    before = storage.from_storage(served, item)
+    shares = patch.media != JSON_PATCH and served.kind.builtin and served.direct
+    before = stored.shared if shares else storage.from_storage(served, stored.fresh())
     document = apply_to(before, patch, served.kind.type)
-    item = decode_patched(call, bodies.expect(served.kind), document, patch, options)
+    kept: Object = {}
+    if shares and facet is STATUS and stored.entry.version == served.stamp:
+        kept = {name: part for name, part in document.items() if before.get(name) is part and name not in _OWN}
+    item = decode_patched(call, bodies.expect(served.kind), document, patch, options, kept)
+    item.update(kept)
     _check_place(call, item)
     item = storage.to_storage(served, item)
     served.strategy.default(item)
     return item
 
 
-def decode_patched(call: Call, expected: Expected, document: Object, patch: Patch, options: WriteOptions) -> Object:
-    """Decodes a patched document. Raises StatusError 422 in upstream's words."""
+_OWN = frozenset({"kind", "apiVersion", "metadata", "status"})
+
+
+def decode_patched(
+    call: Call, expected: Expected, document: Object, patch: Patch, options: WriteOptions, kept: Collection[str] = ()
+) -> Object:
+    """Decodes a patched document, without its fields `kept`. Raises StatusError 422 in upstream's words."""
     problem = ""
     named = (document.get("kind"), document.get("apiVersion"))
     if named != (expected.kind, expected.api_version):
         problem = f'no kind "{named[0]}" is registered for version "{named[1]}" in scheme "pkg/runtime/scheme.go:110"'
     else:
         try:
-            return bodies.checked(call, expected, document, options.validation, patch.text, suspicious=bool(patch.text))
+            value = {name: part for name, part in document.items() if name not in kept} if kept else document
+            return bodies.checked(call, expected, value, options.validation, patch.text, suspicious=bool(patch.text))
         except DecodeError as error:
             problem = error.text
             if patch.media == STRATEGIC:
