@@ -73,4 +73,6 @@ def manager_of(call: Call, options: WriteOptions) -> str:
     if options.manager:
         return options.manager
     agent = call.request.headers.get("user-agent", "").partition("/")[0]
-    return "".join(char for char in agent if char.isprintable())[:_MANAGER_LIMIT]
+    if not agent.isprintable():
+        agent = "".join(char for char in agent if char.isprintable())
+    return agent[:_MANAGER_LIMIT]

@@ -113,6 +113,8 @@ def validate_managed_fields(entries: Sequence[Object] | None, path: str) -> list
 
 def validate_field_manager(manager: str, path: str) -> list[FieldError]:
     """A field manager's name, in managedFields and in request options."""
+    if len(manager) <= 128 and manager.isascii() and manager.isprintable():
+        return []
     found: list[FieldError] = []
     if len(manager.encode()) > 128:
         found.append(too_long(path, 128))

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 Check = Callable[[str], list[str]]
 
@@ -135,6 +136,18 @@ _QUALIFIED_TEXT = pattern(_QUALIFIED_RULE, _QUALIFIED, "MyName", "my.name", "123
 
 def qualified_name(value: str) -> list[str]:
     """``name`` or ``prefix/name``: label keys, annotation keys, finalizers, resource names."""
+    return list(_short_name(value)) if len(value) <= _SHORT else _qualified_name(value)
+
+
+_SHORT = 100  # names that come again and again; long ones would fill the memory
+
+
+@lru_cache(maxsize=4096)
+def _short_name(value: str) -> Sequence[str]:
+    return tuple(_qualified_name(value))
+
+
+def _qualified_name(value: str) -> list[str]:
     found: list[str] = []
     parts = value.split("/")
     if len(parts) > 2:
@@ -267,6 +280,15 @@ def _octets(text: str) -> ipaddress.IPv4Address | None:
 
 def parse_ip(value: str) -> IPAddress | None:
     """An address as Go reads it, tolerating leading zeros; an IPv4 address mapped into IPv6 is the IPv4 address."""
+    return _short_ip(value) if len(value) <= _SHORT else _parse_ip(value)
+
+
+@lru_cache(maxsize=4096)
+def _short_ip(value: str) -> IPAddress | None:
+    return _parse_ip(value)
+
+
+def _parse_ip(value: str) -> IPAddress | None:
     if ":" not in value:
         return _octets(value)
     head, _, tail = value.rpartition(":")

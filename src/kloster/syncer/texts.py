@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
+
 from kloster.apimachinery import Object
 from kloster.syncer import references
 from kloster.syncer.names import Tenancy
@@ -46,11 +48,18 @@ def clean(text: str, known: Names) -> str:
 
 
 def clean_all(value: Any, known: Names, keep: Iterable[str] = _UNCHANGED) -> Any:
-    """A status or the like. Fields in `keep` are no texts."""
+    """A status or the like: itself, if nothing in it is to be replaced. Fields in `keep` are no texts."""
+    text = orjson.dumps(value)
+    if b"taint" not in text and not any(old.encode() in text for old, _ in known):
+        return value
+    return _cleaned(value, known, keep)
+
+
+def _cleaned(value: Any, known: Names, keep: Iterable[str]) -> Any:
     if isinstance(value, dict):
-        return {key: inner if key in keep else clean_all(inner, known, keep) for key, inner in value.items()}
+        return {key: inner if key in keep else _cleaned(inner, known, keep) for key, inner in value.items()}
     if isinstance(value, list):
-        return [clean_all(inner, known, keep) for inner in value]
+        return [_cleaned(inner, known, keep) for inner in value]
     return clean(value, known) if isinstance(value, str) else value
 
 

@@ -139,13 +139,20 @@ def keys_of_owner(kind: str) -> Callable[[Change], Iterable[Key]]:
 
 
 def keys_of_claimants(owners: Resource) -> Callable[[Context, Change], Iterable[Key]]:
-    """Keys of the controlling owners, or, for what nobody controls, of all whose selector matches it."""
+    """Keys of the controlling owners, or, for what nobody controls, of all whose selector matches it.
+
+    What nobody controls concerns them when it comes, when its labels change, and when its owner lets it go: not when it
+    runs.
+    """
     of_owner = keys_of_owner(owners.kind)
 
     def keys(context: Context, change: Change) -> Iterable[Key]:
+        item, old = change.new, change.old
+        free = item is not None and controller_of(item) is None
+        if free and old is not None and controller_of(old) is None and _labels(old) == _labels(item):
+            return ()
         found = list(of_owner(change))
-        item = change.new
-        if item is None or controller_of(item) is not None or "deletionTimestamp" in item["metadata"]:
+        if item is None or not free or "deletionTimestamp" in item["metadata"]:
             return found
         namespace, labels = item["metadata"]["namespace"], item["metadata"].get("labels")
         if not labels:
@@ -156,6 +163,10 @@ def keys_of_claimants(owners: Resource) -> Callable[[Context, Change], Iterable[
         return found
 
     return keys
+
+
+def _labels(item: Object | None) -> object:
+    return item["metadata"].get("labels") if item is not None else None
 
 
 def selects(owner: Object, labels: dict[str, str]) -> bool:

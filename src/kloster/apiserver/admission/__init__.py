@@ -9,6 +9,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-contro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from kloster.apiserver.admission import (
     certificates,
@@ -48,21 +49,29 @@ PLUGINS: tuple[Plugin, ...] = (
 )
 
 
+def _concerned(attempt: Attempt) -> tuple[Plugin, ...]:
+    off = attempt.cluster.settings.plugins_off
+    return _plugins_for(attempt.operation, attempt.served.id, attempt.subresource, off)
+
+
+@lru_cache(maxsize=1024)
+def _plugins_for(operation: str, resource: str, subresource: str, off: frozenset[str]) -> tuple[Plugin, ...]:
+    return tuple(plugin for plugin in PLUGINS if plugin.concerns(operation, resource, subresource, off))
+
+
 def mutate(attempt: Attempt) -> None:
-    for plugin in PLUGINS:
-        if plugin.concerns(attempt):
-            plugin.mutate(attempt)
+    for plugin in _concerned(attempt):
+        plugin.mutate(attempt)
 
 
 def validate(attempt: Attempt) -> None:
-    for plugin in PLUGINS:
-        if plugin.concerns(attempt):
-            plugin.validate(attempt)
+    for plugin in _concerned(attempt):
+        plugin.validate(attempt)
 
 
 def allocate(attempt: Attempt) -> bool:
     """Whether any plugin allocates for this kind, and so may have changed the object."""
-    concerned = [plugin for plugin in PLUGINS if plugin.allocates and plugin.concerns(attempt)]
+    concerned = [plugin for plugin in _concerned(attempt) if plugin.allocates]
     for plugin in concerned:
         plugin.allocate(attempt)
     return bool(concerned)

@@ -82,9 +82,10 @@ class Plugin:
     def allocates(self) -> bool:
         return self.allocate is not _ignore
 
-    def concerns(self, attempt: Attempt) -> bool:
-        if attempt.operation not in self.operations or self.name in attempt.cluster.settings.plugins_off:
+    def concerns(self, operation: str, resource: str, subresource: str, off: frozenset[str]) -> bool:
+        """`resource` is a storage id, `off` are the names of plugins that do not run."""
+        if operation not in self.operations or self.name in off:
             return False
-        if self.resources and attempt.served.id not in self.resources:
+        if self.resources and resource not in self.resources:
             return False
-        return not self.subresources or attempt.subresource in self.subresources
+        return not self.subresources or subresource in self.subresources

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+import orjson
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object
@@ -49,12 +50,10 @@ def pod(tenancy: Tenancy, virtual: Object) -> Object:
     annotations[SERVICE_ACCOUNT] = virtual["spec"].get("serviceAccountName") or "default"
     annotations[LABELS] = _downward_text(metadata.get("labels") or {})
     annotations[ANNOTATIONS] = _downward_text(metadata.get("annotations") or {})
-    annotations[IMAGES] = json.dumps(
-        {one["name"]: one.get("image", "") for one in all_containers(virtual)}, separators=(",", ":")
-    )
+    annotations[IMAGES] = orjson.dumps({one["name"]: one.get("image", "") for one in all_containers(virtual)}).decode()
     asked = resources(virtual)
     if asked:
-        annotations[RESOURCES] = json.dumps(asked, separators=(",", ":"), sort_keys=True)
+        annotations[RESOURCES] = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS).decode()
     for name in PASSED:
         if name in (metadata.get("annotations") or {}):
             annotations[name] = metadata["annotations"][name]
@@ -68,7 +67,7 @@ def all_containers(pod: Object) -> list[Object]:
 
 def _downward_text(values: dict[str, str]) -> str:
     """As the kubelet writes labels and annotations into files: ``key="value"`` lines, sorted."""
-    return "\n".join(f"{key}={json.dumps(values[key], ensure_ascii=False)}" for key in sorted(values))
+    return "\n".join(f"{key}={orjson.dumps(values[key]).decode()}" for key in sorted(values))
 
 
 def ours(key: str) -> bool:
@@ -95,7 +94,7 @@ def synced(host: Object, annotation: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        found = json.loads(text)
+        found = orjson.loads(text)
     except ValueError:
         return {}
     return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
