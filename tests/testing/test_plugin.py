@@ -80,7 +80,7 @@ def test_versions_come_from_the_option_and_the_marker(run: pytest.Pytester) -> N
     )
     found = run.runpytest_subprocess("-v", "-s", "--kubernetes-versions=1.36..")
     found.stdout.fnmatch_lines(
-        ["*test_any[[]1.36]*", "*ran v1.36*", "*test_any[[]1.37]*", "*test_two[[]1.37]*", "*ran v1.37*"]
+        ["*test_any[[]1.36]*", "*ran v1.36*", "*test_any[[]1.37]*", "*test_two[[]1.37]*ran v1.37*"]
     )
     found.stdout.no_fnmatch_line("*test_two?1.36*")
     found.assert_outcomes(passed=4, skipped=1)
@@ -140,7 +140,7 @@ def test_a_wrong_scope_says_what_to_do(run: pytest.Pytester) -> None:
 def test_failures_are_described_in_a_folder(run: pytest.Pytester) -> None:
     run.makepyfile(
         """
-        def test_fails(kloster_cluster):
+        def test_fails(kloster_cluster, kloster_session_cluster):
             kloster_cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "evidence"}})
             kloster_cluster.wait_for("configmap/other", 0.05)
 
@@ -155,6 +155,7 @@ def test_failures_are_described_in_a_folder(run: pytest.Pytester) -> None:
     found.stdout.fnmatch_lines([f"the cluster is described in .kloster/{folder.name}"])
     assert folder.name.endswith("test_fails")
     assert (folder / "objects/default/configmaps/evidence.yaml").is_file()
+    assert (folder / "session/events.txt").is_file()
     run.runpytest_subprocess("--kloster-dump=there")
     assert list((run.path / "there").iterdir())
     (run.path / "there" / folder.name / "old").touch()
@@ -194,6 +195,7 @@ def test_workers_of_xdist_share_a_fleet_and_what_is_prepared(run: pytest.Pyteste
     )
     run.runpytest_subprocess("-n", "2", "--dist", "each", "-p", "no:cacheprovider").assert_outcomes(passed=12)
     assert len(list(run.path.rglob("fleet-*"))) == 1
+    assert len(list(run.path.rglob("prepared"))) == 1
     assert not list(run.path.rglob("kloster/data"))
     assert not fleets_of(run.path)
 

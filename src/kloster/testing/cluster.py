@@ -59,6 +59,7 @@ class Cluster(Libraries):
         if version:
             self.spec["kubernetesVersion"] = virtualclusters.version(version)
         self._fleet = fleet
+        self._known: Resources | None = None
         self._started = False
 
     # -- being there ------------------------------------------------------------------------------------------------
@@ -66,14 +67,31 @@ class Cluster(Libraries):
     def start(self) -> Self:
         """Make the cluster; when this returns, it answers."""
         self.fleet = self._fleet or common()
-        made = virtualclusters.create(self.fleet, self.name, self.spec)
+        return self._reach(virtualclusters.create(self.fleet, self.name, self.spec))
+
+    def join(self) -> Self:
+        """Use the cluster of this name that the fleet serves already."""
+        self.fleet = self._fleet or common()
+        return self._reach(virtualclusters.get(self.fleet, self.name))
+
+    def fork(self, *, name: str = "test-*", workloads: str = "run") -> Cluster:
+        """A copy of the cluster as it is now, with everything in it; to be started, or used as a context manager.
+
+        workloads   ``run``, or ``suspended``: its pods are not run until its VirtualCluster says so
+        """
+        spec = {**self.spec, "from": {"name": self.name}, "workloads": workloads}
+        fork = Cluster(name=name, fleet=self.fleet, spec=spec)
+        fork._known = self.resources
+        return fork
+
+    def _reach(self, made: Mapping[str, Any]) -> Self:
         self.version: str = made["status"]["version"]
         self.kubeconfig_dict, text = virtualclusters.kubeconfig(self.fleet, self.name)
         self.kubeconfig = self.fleet.root / f"{self.name}.kubeconfig"
         self.kubeconfig.touch(mode=0o600)
         self.kubeconfig.write_bytes(text)
         self._api = Blocking(self.kubeconfig_dict, AGENT)
-        self.resources = Resources(self._discover)
+        self.resources = Resources(self._discover, self._known)
         self._started = True
         return self
 

@@ -36,6 +36,11 @@ class Deletions:
         while len(self._going) > AT_ONCE:
             self._wait_gone(self._going.popleft())
 
+    def finish(self) -> None:
+        """Wait until all of them have gone."""
+        while self._going:
+            self._wait_gone(self._going.popleft())
+
     def _wait_gone(self, name: str) -> None:
         ends = time.monotonic() + TIMEOUT
         while time.monotonic() < ends:

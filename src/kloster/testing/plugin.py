@@ -6,7 +6,7 @@ wait for. What needs a cluster is in `session`, imported by the first fixture th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,10 +177,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield
     if report.failed and call.when != "teardown":
         _help_with_scopes(report)
-        for name in FIXTURES:
-            cluster = getattr(item, "funcargs", {}).get(name)
-            if cluster is not None:
-                _dump(item, cluster, report)
+        used = [one for name in FIXTURES if (one := getattr(item, "funcargs", {}).get(name)) is not None]
+        if used:
+            _dump(item, used, report)
     return report
 
 
@@ -197,7 +196,8 @@ def _help_with_scopes(report: pytest.TestReport) -> None:
         )
 
 
-def _dump(item: pytest.Item, cluster: Cluster, report: pytest.TestReport) -> None:
+def _dump(item: pytest.Item, clusters: Sequence[Cluster], report: pytest.TestReport) -> None:
+    """Describe the test's own cluster in a folder named after the test, the session's, if used too, in one below."""
     chosen = item.config.getoption("--kloster-dump")
     folder = item.config.getini("kloster_dump") if chosen is None else chosen
     if not folder:
@@ -205,16 +205,12 @@ def _dump(item: pytest.Item, cluster: Cluster, report: pytest.TestReport) -> Non
     reports: Any = import_module("kloster.testing.reports")
     target = item.config.rootpath / folder / reports.file_name(item.nodeid)
     try:
-        cluster.dump(_emptied(target))
+        import_module("shutil").rmtree(target, ignore_errors=True)  # what an earlier run has left would mislead
+        for cluster in clusters:
+            cluster.dump(target if cluster is clusters[0] else target / "session")
         report.sections.append(("kloster", f"the cluster is described in {_short(target, item.config)}"))
     except Exception as error:
         report.sections.append(("kloster", f"the cluster could not be described: {error}"))
-
-
-def _emptied(folder: Path) -> Path:
-    """What an earlier run has left there would mislead."""
-    import_module("shutil").rmtree(folder, ignore_errors=True)
-    return folder
 
 
 def _short(path: Path, config: pytest.Config) -> str:

@@ -15,14 +15,15 @@ ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,a
 class Resources:
     """What a cluster serves, as its discovery documents said when something was looked for and not known yet.
 
-    ask    gives the document at a path
+    ask     gives the document at a path
+    known   what another cluster serves that this one is like
     """
 
-    def __init__(self, ask: Callable[[str], Any]) -> None:
+    def __init__(self, ask: Callable[[str], Any], known: Resources | None = None) -> None:
         self._ask = ask
-        self._names: dict[str, Resource] = {}
-        self._kinds: dict[tuple[str, str], Resource] = {}
-        self.all: list[Resource] = []
+        self._names: dict[str, Resource] = dict(known._names) if known else {}
+        self._kinds: dict[tuple[str, str], Resource] = dict(known._kinds) if known else {}
+        self.all: list[Resource] = list(known.all) if known else []
 
     def of_kind(self, api_version: str, kind: str) -> Resource:
         """Raises TestingError if there is no such kind."""

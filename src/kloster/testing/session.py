@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,20 +19,39 @@ class Session:
 
     def __init__(self, root: Path) -> None:
         self.fleet = Fleet(root)
+        self._prepared: dict[tuple[str, Prepare], Cluster] = {}
 
     def close(self) -> None:
         self.fleet.close()
 
     def cluster(self, test: str, version: str, prepare: Prepare) -> Cluster:
-        """A new cluster, as `prepare` leaves it."""
-        cluster = Cluster(version, name=f"test-{_label(test)}-*", fleet=self.fleet).start()
-        try:
-            if prepare is not None:
+        """A new cluster, as `prepare` leaves it: a fork of the one that was prepared."""
+        name = f"test-{_label(test)}-*"
+        if prepare is None:
+            return Cluster(version, name=name, fleet=self.fleet).start()
+        prepared = self._prepared.get((version, prepare))
+        if prepared is None:
+            prepared = self._prepared[version, prepare] = self._prepare(version, prepare)
+        return prepared.fork(name=name).start()
+
+    def _prepare(self, version: str, prepare: Callable[[Cluster], object]) -> Cluster:
+        """The prepared cluster: made by the process that needs it first, while the others of the run wait for it."""
+        key = f"{version} {prepare.__module__} {getattr(prepare, '__qualname__', prepare)}"
+        path = self.fleet.root / f"prepared-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        with path.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            name = file.read()
+            if name:
+                return Cluster(version, name=name, fleet=self.fleet).join()
+            cluster = Cluster(version, name="prepared-*", fleet=self.fleet).start()
+            try:
                 prepare(cluster)
-        except BaseException:
-            cluster.close()
-            raise
-        return cluster
+            except BaseException:
+                cluster.close()
+                raise
+            file.write(cluster.name)
+            return cluster
 
 
 def _label(test: str) -> str:

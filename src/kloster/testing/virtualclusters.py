@@ -61,6 +61,15 @@ def create(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         found = fleet.request("GET", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
 
 
+def get(fleet: Fleet, name: str) -> dict[str, Any]:
+    """The VirtualCluster. Raises TestingError if there is none."""
+    try:
+        found: dict[str, Any] = fleet.request("GET", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
+        return found
+    except StatusError as error:
+        raise TestingError(f'there is no cluster "{name}": {error.message}') from error
+
+
 def kubeconfig(fleet: Fleet, name: str) -> tuple[dict[str, Any], bytes]:
     """The cluster's kubeconfig, read and as it stands in its Secret on the host."""
     path = f"/api/v1/namespaces/{NAMESPACE}/secrets/{KUBECONFIG_SECRET_PREFIX}{name}"
