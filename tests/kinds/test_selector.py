@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kloster.apimachinery import selectors
 from kloster.kinds import selector
 
 LABELS = {"app": "web", "tier": "front", "empty": ""}
@@ -80,3 +83,43 @@ def test_emptiness() -> None:
     assert selector.is_empty(None)
     assert selector.is_empty({"matchLabels": {}})
     assert not selector.is_empty({"matchLabels": {"a": "b"}})
+
+
+EXPRESSIONS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "key": st.sampled_from("abcd"),
+            "operator": st.sampled_from(["In", "NotIn", "Exists", "DoesNotExist", "Sometimes"]),
+            "values": st.lists(st.sampled_from(["", "1", "2", "3"]), max_size=3),
+        }
+    ),
+    max_size=8,
+)
+SOME_LABELS = st.dictionaries(st.sampled_from("abcde"), st.sampled_from(["", "1", "2", "9"]))
+
+
+@given(EXPRESSIONS, SOME_LABELS, st.dictionaries(st.sampled_from("ab"), st.sampled_from(["", "1"])))
+def test_a_long_selector_means_what_its_parts_mean(
+    expressions: list[Any], labels: dict[str, str], equal: dict[str, str]
+) -> None:
+    wanted = equal.items() <= labels.items() and all(selector.fulfils(one, labels) for one in expressions)
+    for _ in range(2):  # made, and remembered
+        assert selector.matches({"matchLabels": equal, "matchExpressions": expressions}, labels) is wanted
+
+
+@given(EXPRESSIONS, SOME_LABELS)
+def test_the_selector_of_an_object_is_the_same(expressions: list[Any], labels: dict[str, str]) -> None:
+    given_ = [
+        {**one, "values": [] if one["operator"] in ("Exists", "DoesNotExist") else one["values"] or ["1"]}
+        for one in expressions
+        if one["operator"] != "Sometimes"
+    ]
+    wanted = all(selector.fulfils(one, labels) for one in given_)
+    assert selectors.of_object({"matchExpressions": given_}).matches(labels) is wanted
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    for _ in range(100):
+        many = [{"key": f"k{number}", "operator": "DoesNotExist"} for number in range(2_000)]
+        assert selector.matches({"matchExpressions": many}, {"a": "b"})
+    assert sum(len(kept) for kept, _ in selector._arrangements.values()) <= selector._MOST_KEPT

@@ -7,10 +7,12 @@ Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, required
+from kloster.apimachinery.selectors import matching
 from kloster.kinds import metadata, names
 
 Selector = Mapping[str, Any]
@@ -55,10 +57,54 @@ def is_empty(selector: Selector | None) -> bool:
 def matches(selector: Selector, labels: Mapping[str, str] | None) -> bool:
     """Whether the labels fulfil every requirement."""
     labels = labels or {}
-    for key, value in (selector.get("matchLabels") or {}).items():
+    equal: Mapping[str, str] = selector.get("matchLabels") or {}
+    if len(equal) > len(labels):
+        return False
+    for key, value in equal.items():
         if labels.get(key) != value:
             return False
-    return all(fulfils(expression, labels) for expression in selector.get("matchExpressions") or ())
+    expressions = selector.get("matchExpressions")
+    if not expressions:
+        return True
+    if len(expressions) > matching.FEW or any(len(one.get("values") or ()) > _FEW_VALUES for one in expressions):
+        return _arranged(expressions)(labels)
+    return all(fulfils(expression, labels) for expression in expressions)
+
+
+_FEW_VALUES = 16
+_KEPT = 64
+_MOST_KEPT = 50_000  # conditions of all of them
+_arrangements: OrderedDict[int, tuple[Sequence[Selector], matching.Matcher]] = OrderedDict()
+
+
+def _arranged(expressions: Sequence[Selector]) -> matching.Matcher:
+    """The same, arranged by key. It is kept with the list that it was made of, a part of a stored object: these are
+    never changed."""
+    found = _arrangements.get(id(expressions))
+    if found is not None and found[0] is expressions:
+        return found[1]
+    conditions = [condition for one in expressions if (condition := _condition(one)) is not None]
+    matcher = matching.by_key(conditions) if len(conditions) == len(expressions) else matching.nothing
+    _arrangements[id(expressions)] = (expressions, matcher)
+    while len(_arrangements) > 1 and sum(len(kept) for kept, _ in tuple(_arrangements.values())) > _MOST_KEPT:
+        _arrangements.popitem(last=False)
+    while len(_arrangements) > _KEPT:
+        _arrangements.popitem(last=False)
+    return matcher
+
+
+def _condition(expression: Selector) -> tuple[str, bool, matching.Test] | None:
+    key, values = expression.get("key", ""), expression.get("values") or ()
+    match expression.get("operator"):
+        case "In":
+            return key, True, matching.one_of(values)
+        case "NotIn":
+            return key, False, matching.none_of(values)
+        case "Exists":
+            return key, True, matching.anything
+        case "DoesNotExist":
+            return key, False, matching.never
+    return None
 
 
 def fulfils(expression: Selector, labels: Mapping[str, str]) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import bad_request, shown
+from kloster.apimachinery.selectors import matching
 from kloster.apimachinery.selectors.matching import Matcher, compiled, everything, nothing
 from kloster.apimachinery.selectors.names import key_errors, value_errors
 
@@ -52,7 +53,22 @@ NOTHING = LabelSelector((), nothing)
 
 def selector_of(requirements: Iterable[Requirement]) -> LabelSelector:
     ordered = tuple(sorted(requirements, key=lambda requirement: requirement.key))
+    if len(ordered) > matching.FEW:
+        return LabelSelector(ordered, matching.by_key(map(_condition, ordered)))
     return LabelSelector(ordered, compiled([_matcher(requirement) for requirement in ordered]))
+
+
+def _condition(requirement: Requirement) -> tuple[str, bool, matching.Test]:
+    key, operator, values = requirement.key, requirement.operator, requirement.values
+    if operator in ("=", "==", "in"):
+        return key, True, matching.one_of(values)
+    if operator in ("!=", "notin"):
+        return key, False, matching.none_of(values)
+    if operator == "exists":
+        return key, True, matching.anything
+    if operator == "!":
+        return key, False, matching.never
+    return key, True, _comparison(requirement)
 
 
 def _matcher(requirement: Requirement) -> Matcher:
@@ -68,11 +84,16 @@ def _matcher(requirement: Requirement) -> Matcher:
         return lambda labels: key in labels
     if operator == "!":
         return lambda labels: key not in labels
-    bound = int(requirement.values[0])
-    greater = operator == "gt"
+    compares = _comparison(requirement)
+    return lambda labels: compares(labels.get(key))
 
-    def compares(labels: Mapping[str, str]) -> bool:
-        number = _integer(labels.get(key))
+
+def _comparison(requirement: Requirement) -> Callable[[str | None], bool]:
+    bound = int(requirement.values[0])
+    greater = requirement.operator == "gt"
+
+    def compares(text: str | None) -> bool:
+        number = _integer(text)
         return number is not None and (number > bound if greater else number < bound)
 
     return compares

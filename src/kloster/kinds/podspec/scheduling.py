@@ -15,6 +15,7 @@ from kloster.apimachinery.errors import (
     invalid_value,
     not_supported,
     required,
+    too_many,
 )
 from kloster.kinds import checks, names, selector
 
@@ -23,11 +24,19 @@ _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
+MOST_TERMS = 1000
+"""Terms of one kind, which upstream does not count: controllers and schedulers ask each of them of each node."""
+
+
 def validate_tolerations(tolerations: Sequence[Object] | None, path: str) -> list[FieldError]:
-    found: list[FieldError] = []
+    found = _count(tolerations, path)
     for index, toleration in enumerate(tolerations or ()):
         found.extend(_validate_toleration(toleration, f"{path}[{index}]"))
     return found
+
+
+def _count(terms: Sequence[Object] | None, path: str) -> list[FieldError]:
+    return [too_many(path, len(terms), MOST_TERMS)] if terms and len(terms) > MOST_TERMS else []
 
 
 def _validate_toleration(toleration: Object, path: str) -> Iterable[FieldError]:
@@ -94,6 +103,7 @@ def _validate_field_requirement(expression: Object, path: str) -> Iterable[Field
 
 
 def _validate_node_term(term: Object, path: str, lenient: bool = False) -> Iterable[FieldError]:
+    yield from _count(term.get("matchExpressions"), f"{path}.matchExpressions")
     for index, expression in enumerate(term.get("matchExpressions") or ()):
         yield from validate_node_selector_requirement(expression, f"{path}.matchExpressions[{index}]", lenient)
     for index, expression in enumerate(term.get("matchFields") or ()):
@@ -104,6 +114,7 @@ def validate_node_selector(node_selector: Object, path: str) -> Iterable[FieldEr
     terms = node_selector.get("nodeSelectorTerms")
     if not terms:
         yield required(f"{path}.nodeSelectorTerms", "must have at least one node selector term")
+    yield from _count(terms, f"{path}.nodeSelectorTerms")
     for index, term in enumerate(terms or ()):
         yield from _validate_node_term(term, f"{path}.nodeSelectorTerms[{index}]")
 
@@ -137,12 +148,15 @@ def validate_affinity(affinity: Object | None, path: str) -> Iterable[FieldError
     node = affinity.get("nodeAffinity") or {}
     if node.get(_REQUIRED) is not None:
         yield from validate_node_selector(node[_REQUIRED], f"{path}.nodeAffinity.{_REQUIRED}")
+    yield from _count(node.get(_PREFERRED), f"{path}.nodeAffinity.{_PREFERRED}")
     for index, term in enumerate(node.get(_PREFERRED) or ()):
         at = f"{path}.nodeAffinity.{_PREFERRED}[{index}]"
         yield from _weight(term, at)
         yield from _validate_node_term(term.get("preference") or {}, f"{at}.preference", lenient=True)
     for name in ("podAffinity", "podAntiAffinity"):
         rules = affinity.get(name) or {}
+        for strength in (_REQUIRED, _PREFERRED):
+            yield from _count(rules.get(strength), f"{path}.{name}.{strength}")
         for index, term in enumerate(rules.get(_REQUIRED) or ()):
             yield from _validate_pod_term(term, f"{path}.{name}.{_REQUIRED}[{index}]")
         for index, term in enumerate(rules.get(_PREFERRED) or ()):
@@ -183,14 +197,18 @@ def _validate_label_keys(term: Object, path: str) -> Iterable[FieldError]:
                 at = f"{path}[{positions[key]}]"
                 yield invalid_value(at, key, "exists in both matchLabelKeys and labelSelector")
             seen.add(key)
+    refused = frozenset(mismatch)
     for index, key in enumerate(match):
-        if key in mismatch:
+        if key in refused:
             at = f"{path}.matchLabelKeys[{index}]"
             yield invalid_value(at, key, "exists in both matchLabelKeys and mismatchLabelKeys")
 
 
 def validate_topology_spread(constraints: Sequence[Object] | None, path: str) -> Iterable[FieldError]:
     constraints = constraints or ()
+    if len(constraints) > MOST_TERMS:  # each is compared with each
+        yield from _count(constraints, path)
+        return
     for index, constraint in enumerate(constraints):
         yield from _validate_constraint(constraint, constraints[index + 1 :], f"{path}[{index}]")
 

@@ -10,13 +10,13 @@ VirtualCluster names. The others stay behind, and the pod runs where none is nee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.client.resources import NAMESPACES
 from kloster.placement.affinity import selects
-from kloster.syncer.translator import World
+from kloster.syncer.translator import Refused, World
 
 COPIED = (
     "restartPolicy",
@@ -44,6 +44,7 @@ COPIED = (
 def translate(world: World, virtual: Object) -> Object:
     """The host pod's scalar and scheduling fields."""
     spec, metadata = virtual["spec"], virtual["metadata"]
+    check_size(spec)
     host = {field: spec[field] for field in COPIED if field in spec}
     tolerated = tolerations(spec, world.policy)
     if tolerated:
@@ -63,6 +64,46 @@ def translate(world: World, virtual: Object) -> Object:
     return host
 
 
+MOST_TERMS = 32
+MOST_PARTS = 256
+MOST_NAMESPACES = 1000
+"""What the host's scheduler asks of every node and of the pods there, for every pod that it places, whosesoever."""
+
+
+def check_size(spec: Object) -> None:
+    """Raises Refused for a pod that would keep the scheduler from the pods of others."""
+    affinity = spec.get("affinity") or {}
+    terms = [*_terms(affinity), *(spec.get("topologySpreadConstraints") or ())]
+    if len(terms) > MOST_TERMS:
+        raise Refused(f"the pod has {len(terms)} terms of affinity and spreading; {MOST_TERMS} may cross to the host")
+    parts = sum(map(_parts, terms)) + len(spec.get("tolerations") or ()) + len(spec.get("nodeSelector") or ())
+    if parts > MOST_PARTS:
+        text = "requirements, values, labels and tolerations that say where it runs"
+        raise Refused(f"the pod has {parts} {text}; {MOST_PARTS} may cross to the host")
+
+
+def _terms(affinity: Object) -> Iterator[Object]:
+    for name, part in affinity.items():
+        wanted, liked = part.get(_REQUIRED) or (), part.get(_PREFERRED) or ()
+        if name == "nodeAffinity":
+            yield from (wanted["nodeSelectorTerms"] or ()) if wanted else ()
+            yield from (one["preference"] for one in liked)
+        else:
+            yield from wanted
+            yield from (one["podAffinityTerm"] for one in liked)
+
+
+def _parts(term: Object) -> int:
+    """How much there is to compare in a term."""
+    found = len(term.get("namespaces") or ())
+    for chosen in (term, term.get("labelSelector") or {}, term.get("namespaceSelector") or {}):
+        expressions = [*(chosen.get("matchExpressions") or ()), *(chosen.get("matchFields") or ())]
+        found += len(chosen.get("matchLabels") or ()) + sum(1 + len(one.get("values") or ()) for one in expressions)
+    return found
+
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 CONDITIONS = "node.kubernetes.io/"
 
 
@@ -140,6 +181,9 @@ def _term(world: World, virtual: Object, term: Object) -> Object:
             if selects(selector, one["metadata"].get("labels") or {})
         ]
         names = [*names, *chosen]
+        if len(names) > MOST_NAMESPACES:
+            text = "a term of the pod's affinity selects more namespaces than may cross to the host"
+            raise Refused(f"{text}: {len(names)} instead of {MOST_NAMESPACES}")
     elif not names:
         names = (own,)
     return {
