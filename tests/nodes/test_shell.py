@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from kloster.aio.clock import VirtualClock
-from kloster.nodes.node import Node, NodeConfig, _run
+from kloster.client.api import Change
+from kloster.client.resources import PODS
+from kloster.nodes.node import Node, NodeConfig, _own, _run
 from kloster.nodes.simulated.executor import SimulatedExecutor
 from kloster.runtime.api import Context
 
@@ -105,3 +107,28 @@ def test_a_pod_that_has_ended_is_left_alone() -> None:
         assert client.pod["status"] == ended
 
     asyncio.run(body())
+
+
+def _pod(status: Object, **metadata: Any) -> Object:
+    return {
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u", **metadata},
+        "spec": {"nodeName": "node-1", "containers": []},
+        "status": status,
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "own"),
+    [
+        pytest.param(_pod({"phase": "Pending"}), _pod({"phase": "Running"}), True, id="the status that is written"),
+        pytest.param(_pod({"phase": "Pending"}), _pod({"phase": "Failed"}), False, id="another status"),
+        pytest.param(_pod({"phase": "Pending"}), _pod({"phase": "Running"}, uid="v"), False, id="another pod"),
+        pytest.param(
+            _pod({"phase": "Running"}), _pod({"phase": "Running"}, deletionTimestamp="now"), False, id="a deletion"
+        ),
+        pytest.param(None, _pod({"phase": "Running"}), False, id="a new pod"),
+        pytest.param(_pod({"phase": "Running"}), None, False, id="a pod that has gone"),
+    ],
+)
+def test_a_node_is_not_woken_by_what_it_writes_itself(old: Object | None, new: Object | None, own: bool) -> None:
+    assert _own(Change(PODS, old, new), {"u": {"phase": "Running"}}) is own

@@ -181,9 +181,10 @@ async def _renew(context: Context, name: str) -> None:
 def agent_controller(nodes: Mapping[str, Node]) -> Controller:
     """Runs the pods that are bound to `nodes`."""
     uids: dict[Key, tuple[str, str]] = {}
+    writing: dict[str, Object] = {}  # statuses that are on their way, by UID
 
     def bound(change: Change) -> bool:
-        return change.object["spec"].get("nodeName") in nodes
+        return change.object["spec"].get("nodeName") in nodes and not _own(change, writing)
 
     async def reconcile(context: Context, key: Key) -> Result | None:
         pod = context.source.get(PODS, key.namespace, key.name)
@@ -194,10 +195,23 @@ def agent_controller(nodes: Mapping[str, Node]) -> Controller:
             return None
         node = nodes[pod["spec"]["nodeName"]]
         uids[key] = (node.config.name, pod["metadata"]["uid"])
-        after = await _run(context, node, pod)
+        after = await _run(context, node, pod, writing)
         return Result(after) if after is not None else None
 
     return Controller("node-agent", (Watch(PODS, relevant=bound),), reconcile)
+
+
+def _own(change: Change, writing: Mapping[str, Object]) -> bool:
+    """Whether the change is nothing but a status that is just being written: whoever writes it goes on by himself."""
+    old, new = change.old, change.new
+    if old is None or new is None or new["metadata"]["uid"] not in writing:
+        return False
+    if new.get("status") != writing[new["metadata"]["uid"]] or new["spec"] != old["spec"]:
+        return False
+    return all(new["metadata"].get(name) == old["metadata"].get(name) for name in _LOOKED_AT)
+
+
+_LOOKED_AT = ("uid", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations")
 
 
 def _forget(nodes: Mapping[str, Node], known: tuple[str, str]) -> None:
@@ -206,8 +220,12 @@ def _forget(nodes: Mapping[str, Node], known: tuple[str, str]) -> None:
         node.executor.forget(known[1])
 
 
-async def _run(context: Context, node: Node, pod: Object) -> float | None:
-    """Decide and perform until nothing is left to do now; write the status that results. Seconds to the next look."""
+async def _run(context: Context, node: Node, pod: Object, writing: dict[str, Object] | None = None) -> float | None:
+    """Decide and perform until nothing is left to do now; write the status that results. Seconds to the next look.
+
+    `writing` says, while a status is being written, which.
+    """
+    writing = {} if writing is None else writing
     executor, uid = node.executor, pod["metadata"]["uid"]
     recorder = context.recorder.for_component("kubelet")
     for _ in range(3):
@@ -215,7 +233,11 @@ async def _run(context: Context, node: Node, pod: Object) -> float | None:
         state = executor.observe(pod)
         decision = agent.decide(pod, state, now, node.config.ip)
         if decision.status != pod.get("status"):
-            written = await _write_status(context, pod, decision.status)
+            writing[uid] = decision.status
+            try:
+                written = await _write_status(context, pod, decision.status)
+            finally:
+                writing.pop(uid, None)
             if written is None:
                 return None
             pod = written
