@@ -109,7 +109,7 @@ def test_list(here: Shell) -> None:
     assert here.ok("list").out == "no clusters yet; make one with: kloster create NAME\n"
     here.ok("create", "dev", "--kubernetes-version", "1.34")
     header, row = here.ok("list").out.splitlines()
-    assert header.split() == ["NAMESPACE", "NAME", "VERSION", "STATUS", "AGE", "CONTEXT"]
+    assert header.split() == ["NAMESPACE", "NAME", "VERSION", "STATUS", "FROM", "AGE", "CONTEXT"]
     assert row.split()[:4] == ["default", "dev", "v1.34.4", "Ready"]
     assert row.endswith("kloster-dev *")
     header, row = here.ok("list", "-o", "wide").out.splitlines()
@@ -266,7 +266,7 @@ def test_version_and_completion(shell: Shell) -> None:
 
 COMMANDS = (
     *("create", "list", "describe", "connect", "disconnect", "delete", "token", "up", "down", "status", "demo"),
-    *("version", "completion"),
+    *("fork", "reset", "version", "completion"),
 )
 
 

@@ -14,6 +14,8 @@ COMMANDS = {
     "create": "Create a virtual cluster and connect to it.",
     "list": "List the virtual clusters.",
     "describe": "Show one virtual cluster.",
+    "fork": "Make a copy-on-write branch of a virtual cluster.",
+    "reset": "Set a fork back to the state at its fork.",
     "connect": "Connect kubectl to a virtual cluster, or run a command with its kubeconfig.",
     "disconnect": "Go back to the kubeconfig context from before.",
     "delete": "Delete virtual clusters and everything of theirs on the host.",

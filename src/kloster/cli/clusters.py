@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -16,7 +16,10 @@ from kloster.kinds import names
 
 PATH = "/apis/kloster.dev/v1alpha1"
 DEFAULT_NAMESPACE = "default"
-REFUSALS = ("InvalidName", "InvalidSpec", "PortTaken", "StoreBroken", "HostConflict")
+REFUSALS = (
+    *("InvalidName", "InvalidSpec", "PortTaken", "StoreBroken", "HostConflict"),
+    *("ForkSourceMissing", "ForkRefused", "ForkFailed"),
+)
 
 
 class Refused(CliError):
@@ -87,22 +90,32 @@ def condition(cluster: Mapping[str, Any], type: str) -> dict[str, Any]:
     return {}
 
 
+def is_ready(cluster: Mapping[str, Any]) -> bool:
+    return condition(cluster, "Ready").get("status") == "True"
+
+
 def wait_ready(host: HostAPI, cluster: Mapping[str, Any], timeout: float = 60.0) -> dict[str, Any]:
     """The object once its Ready condition is true for this generation. Raises CliError with what was there instead."""
+    return wait_until(host, cluster, is_ready, "was not ready", timeout)
+
+
+def wait_until(
+    host: HostAPI, cluster: Mapping[str, Any], so: Callable[[Mapping[str, Any]], bool], otherwise: str, timeout: float
+) -> dict[str, Any]:
+    """The object once `so` is true of it. Raises Refused; CliError, which says what it was (`otherwise`) instead."""
     metadata = cluster["metadata"]
     seen: Mapping[str, Any] = cluster
     ends = time.monotonic() + timeout
-    while True:
+    while not so(seen):
         ready = condition(seen, "Ready")
-        if ready.get("status") == "True":
-            return dict(seen)
         if ready.get("reason") in REFUSALS:
             raise Refused(ready["message"])
         left = ends - time.monotonic()
         if left <= 0:
             text = ready.get("message") or "its status says nothing"
-            raise CliError(f'cluster "{metadata["name"]}" was not ready after {timeout:.0f} s: {text}')
+            raise CliError(f'cluster "{metadata["name"]}" {otherwise} after {timeout:.0f} s: {text}')
         seen = _next(host, metadata, seen, left)
+    return dict(seen)
 
 
 def _next(host: HostAPI, metadata: Mapping[str, Any], seen: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:

@@ -43,22 +43,35 @@ def run(
     host = fleet.host()
     began = time.monotonic()
     with output.progress(f"creating cluster {name}"):
-        made = _make(host, namespace, name, spec)
+        made = make(host, namespace, name, spec)
     version = made["status"].get("version", "")
     output.done(f"cluster {name}, Kubernetes {version}", time.monotonic() - began)
     for warning in _warnings(made):
         output.say(f"  warning: {warning}")
+    select(fleet, namespace, name, made, connect, context)
+
+
+def select(fleet: locate.Fleet, namespace: str, name: str, made: dict[str, Any], connect: bool, context: str) -> None:
+    """Add the cluster's context and select it, if that is wanted, and say what comes next."""
     if not connect:
         output.say(f"  next: kloster connect {name}{_option(namespace)}")
         return
-    chosen = context or made["status"].get("context") or clusters.context_name(namespace, name)
-    mark = kubeconfig.Mark(str(fleet.directory.root), namespace, name)
-    was = kubeconfig.add(clusters.kubeconfig_of(host, namespace, name), chosen, mark, select=True)
+    chosen, was = add_context(fleet, namespace, name, made, context)
     note = f"  (was: {was}; back: kloster disconnect)" if was and was != chosen else "  (back: kloster disconnect)"
     output.done(f"current context: {chosen}{note}")
 
 
-def _make(host: HostAPI, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def add_context(
+    fleet: locate.Fleet, namespace: str, name: str, made: dict[str, Any], context: str
+) -> tuple[str, str | None]:
+    """Add the cluster's context and select it. Returns its name, and which was current before."""
+    chosen = context or made["status"].get("context") or clusters.context_name(namespace, name)
+    mark = kubeconfig.Mark(str(fleet.directory.root), namespace, name)
+    was = kubeconfig.add(clusters.kubeconfig_of(fleet.host(), namespace, name), chosen, mark, select=True)
+    return chosen, was
+
+
+def make(host: HostAPI, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The cluster, ready. One that is refused is taken away again: creating makes a whole cluster or none."""
     made = clusters.create(host, namespace, name, spec)
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from kloster.cli import clusters, locate, output
-from kloster.cli.list import age
+from kloster.cli.list import age, origin
 
 
 def run(
@@ -39,6 +39,7 @@ def run(
         ("Namespace", namespace),
         ("Version", status.get("version", "")),
         ("Status", status.get("phase", "Pending")),
+        *_origin(cluster),
         ("Age", age(cluster["metadata"]["creationTimestamp"])),
         ("Address", status.get("endpoint", "")),
         ("Common address", f"{status.get('commonEndpoint', '')} (tls-server-name: {status.get('serverName', '')})"),
@@ -52,3 +53,12 @@ def run(
         for one in status.get("conditions") or ()
     ]
     output.table(["  TYPE", "STATUS", "REASON", "MESSAGE"], [[f"  {row[0]}", *row[1:]] for row in rows])
+
+
+def _origin(cluster: dict[str, Any]) -> list[tuple[str, str]]:
+    """Of a fork."""
+    status = cluster.get("status") or {}
+    if not status.get("from"):
+        return []
+    since = f"{origin(cluster)} (at resourceVersion {status['from'].get('resourceVersion', '')})"
+    return [("From", since), ("Workloads", status.get("workloads", ""))]

@@ -42,7 +42,7 @@ def run(
 def _table(items: list[dict[str, Any]], fleet: locate.Fleet, wide: bool) -> None:
     contexts = {(mark.namespace, mark.name): name for _, name, mark in kubeconfig.ours()}
     current = kubeconfig.current()[0]
-    header = ["NAMESPACE", "NAME", "VERSION", "STATUS", "AGE", "CONTEXT"]
+    header = ["NAMESPACE", "NAME", "VERSION", "STATUS", "FROM", "AGE", "CONTEXT"]
     if wide:
         header += ["ENDPOINT", "HOST NAMESPACE", "NODES"]
     rows = []
@@ -54,6 +54,7 @@ def _table(items: list[dict[str, Any]], fleet: locate.Fleet, wide: bool) -> None
             metadata["name"],
             status.get("version", ""),
             status.get("phase", "Pending"),
+            origin(one),
             age(metadata["creationTimestamp"]),
             f"{context} *" if context and context == current else context,
         ]
@@ -61,6 +62,13 @@ def _table(items: list[dict[str, Any]], fleet: locate.Fleet, wide: bool) -> None
             row += [status.get("endpoint", ""), status.get("hostNamespace", ""), str(fleet.state.get("nodes", ""))]
         rows.append(row)
     output.table(header, rows)
+
+
+def origin(cluster: dict[str, Any]) -> str:
+    """What a cluster is a fork of: a name, with its namespace if that is another."""
+    found = (cluster.get("status") or {}).get("from") or {}
+    same = found.get("namespace") == cluster["metadata"]["namespace"]
+    return str(found.get("name", "") if same or not found else f"{found['namespace']}/{found['name']}")
 
 
 def age(timestamp: str) -> str:

@@ -20,8 +20,8 @@ from kloster.fleet.lifecycle import create, fork, reset
 from kloster.fleet.lifecycle.fork import Frozen
 from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
-from kloster.fleet.spec import Origin, SpecError
-from kloster.fleet.virtualcluster import FORKABLE, VIRTUAL_CLUSTERS
+from kloster.fleet.spec import Origin
+from kloster.fleet.virtualcluster import FORKABLE, VIRTUAL_CLUSTERS, condition
 from kloster.fleet.wish import Wish
 from kloster.stores.api import StoreError
 
@@ -100,16 +100,17 @@ class Branches:
             raise ForkError("ForkSourceMissing", f'spec.from: there is no cluster "{display}" on the host{hint}', SOON)
         if found["metadata"].get("deletionTimestamp"):
             raise ForkError("ForkSourceMissing", f'spec.from: the cluster "{display}" is being deleted')
-        try:
-            return Wish.of(found)
-        except SpecError as error:
-            raise ForkError("ForkFailed", f"{display} cannot be forked, because it is not served: {error}") from error
+        ready = condition(found, "Ready")
+        if ready is None or ready["status"] != "True":
+            why = f": {ready['message']}" if ready else ""
+            raise ForkError("ForkPending", f"waiting for {display} to be served{why}", SOON)
+        return Wish.of(found)
 
     async def _check_version(self, wish: Wish, original: Wish) -> None:
         """A fork has the version of its source: what lies in the layers is as that version stores it."""
         record = await create.load_record(self.shared, original.id)
         if record is None:
-            raise ForkError("ForkFailed", f"{original.display} cannot be forked yet: it is still being made", SOON)
+            raise ForkError("ForkPending", f"waiting for {original.display} to be made", SOON)
         if wish.spec.minor and wish.spec.minor != record.minor:
             raise ForkError(
                 "ForkRefused",

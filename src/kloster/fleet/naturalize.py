@@ -9,7 +9,7 @@ cluster, what lets somebody in, and what says where something runs is true of th
   Secrets are taken out: the fork would refuse them, and whoever reads the fork could use them on the source.
 - Pods that have not ended start anew: no node, no address, no restarts. Pods that have ended stay as they ended. Pods
   that were being deleted have gone. Endpoints forget the addresses of the source's pods, which answer for the source.
-- Claims have no volume: the data stayed with the source.
+- Claims have no volume, and what was shown of their volumes has gone: the data stayed with the source.
 - Leases, and the annotation that older clients elect by, have no holder: who held them leads the source.
 - Events about what starts anew are about another life.
 
@@ -29,6 +29,7 @@ from kloster.apiserver import bootstrap, storage
 from kloster.apiserver.resources import Resources
 from kloster.stores.api import Entry, Key, Operation, Remove, View
 from kloster.stores.layers import Layer
+from kloster.syncer.storage import is_copy
 from kloster.workloads.pods import is_deleting, is_terminal
 
 KUBE_SYSTEM = Key("/namespaces", "", "kube-system")
@@ -102,6 +103,7 @@ def _changes(view: View, own: Own) -> Changed:
     yield from _each(view, own, "/configmaps", lambda item: _config_map(item, own.ca_bundle), _tells)
     yield from _each(view, own, "/secrets", _secret, lambda entry: entry.fields.get("type") == TOKEN)
     yield from _each(view, own, "/persistentvolumeclaims", _claim)
+    yield from _each(view, own, "/persistentvolumes", lambda volume: None if is_copy(volume) else _SAME)
     yield from _each(view, own, "/services", _service)
     yield from _each(view, own, "/endpoints", lambda item: _endpoints(view, own, item))
     yield from _each(view, own, "discovery.k8s.io/endpointslices", _slice)
