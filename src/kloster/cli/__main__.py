@@ -23,6 +23,7 @@ COMMANDS = {
     "up": "Start the embedded host and the fleet.",
     "down": "Stop them; clusters are kept.",
     "status": "Show whether the host runs, and where.",
+    "run": "Run a test command once per Kubernetes version.",
     "envtest": "Executables that controller-runtime's envtest starts, for any version.",
     "demo": "A host, a virtual cluster and an application in it, checked and cleaned up.",
     "version": "Print versions.",

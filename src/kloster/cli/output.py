@@ -26,6 +26,10 @@ def green(text: str) -> str:
     return f"\033[32m{text}\033[0m" if _colours() else text
 
 
+def red(text: str) -> str:
+    return f"\033[31m{text}\033[0m" if _colours() else text
+
+
 def dim(text: str) -> str:
     return f"\033[2m{text}\033[0m" if _colours() else text
 
