@@ -10,7 +10,7 @@ PIP := tools/bootstrap/pip-25.3-py3-none-any.whl/pip
 GROUPS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clients test-crash lint types layers docs docs-check bench reference lock wheel clean
+.PHONY: help setup demo test test-clients test-crash examples lint types layers docs docs-check bench reference lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ test-crash: $(READY) ## kill the process under load, fifty times and on a disk t
 test-clients: $(READY) ## kubectl, Go and Python clients that nobody here wrote
 	@command -v go >/dev/null || { echo "test-clients needs Go 1.24 or newer on PATH (it builds kubectl and the Go clients)"; exit 1; }
 	$(BIN)/python -m pytest -m clients tests/clients
+
+examples: $(READY) ## the operator of examples/, tested in all Kubernetes versions
+	cd examples/greeter && ../../$(BIN)/python -m pytest -q --kubernetes-versions=all -n 2
 
 lint: $(READY) ## ruff
 	$(BIN)/ruff check .

@@ -14,24 +14,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kloster.apimachinery.errors import StatusError
     from kloster.testing.asynchronous import AsyncCluster
     from kloster.testing.cluster import Cluster
     from kloster.testing.errors import FleetGone, TestingError, WaitTimeout
     from kloster.testing.fleets import Fleet
 
-__all__ = ["AsyncCluster", "Cluster", "Fleet", "FleetGone", "TestingError", "WaitTimeout"]
+__all__ = ["AsyncCluster", "Cluster", "Fleet", "FleetGone", "StatusError", "TestingError", "WaitTimeout"]
 
 _WHERE = {
-    "AsyncCluster": "asynchronous",
-    "Cluster": "cluster",
-    "Fleet": "fleets",
-    "FleetGone": "errors",
-    "TestingError": "errors",
-    "WaitTimeout": "errors",
+    "AsyncCluster": "kloster.testing.asynchronous",
+    "Cluster": "kloster.testing.cluster",
+    "Fleet": "kloster.testing.fleets",
+    "FleetGone": "kloster.testing.errors",
+    "StatusError": "kloster.apimachinery.errors",
+    "TestingError": "kloster.testing.errors",
+    "WaitTimeout": "kloster.testing.errors",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return getattr(import_module(_WHERE[name]), name)

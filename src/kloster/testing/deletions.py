@@ -41,11 +41,6 @@ class Deletions:
         while self._going:
             self._wait_gone(self._going.popleft())
 
-    def finish(self) -> None:
-        """Wait until all of them have gone."""
-        while self._going:
-            self._wait_gone(self._going.popleft())
-
     def _wait_gone(self, name: str) -> None:
         ends = time.monotonic() + TIMEOUT
         while time.monotonic() < ends:

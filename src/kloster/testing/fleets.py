@@ -139,28 +139,6 @@ class Given(Fleet):
             self.host.close()
 
 
-class Given(Fleet):
-    """A fleet that runs already and goes on afterwards: somebody else's. `root` is a folder for files of ours."""
-
-    def __init__(self, root: Path, directory: DataDir) -> None:
-        self.root = root
-        self.directory = directory
-        self.pid = directory.holder()
-        content = yaml.load(directory.admin_kubeconfig.read_text(), Loader=yaml.CSafeLoader)
-        self.host = Blocking(content, AGENT)
-        self.deletions = Deletions(self.request)
-        self._process = os.getpid()
-        self._closed = False
-
-    def close(self) -> None:
-        """Wait until the clusters that were made in it are deleted."""
-        if not self._closed and self._process == os.getpid():
-            self._closed = True
-            if self.running:
-                self.deletions.finish()
-            self.host.close()
-
-
 @dataclass(frozen=True, slots=True)
 class Use:
     """That this process uses a fleet: its locks' descriptors, the fleet's process, and that as a child if it is one."""
