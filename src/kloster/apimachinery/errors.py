@@ -95,7 +95,37 @@ def shown(value: Any) -> str:
         return "null"
     if isinstance(value, float):
         return golang.general(value)
+    if isinstance(value, list | dict) and _is_large(value):
+        return _beginning(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+_MOST_PARTS = 1000
+_MOST_TEXT = 10_000
+_pieces = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).iterencode
+
+
+def _is_large(value: Any) -> bool:
+    left, waiting = _MOST_PARTS, [value]
+    while waiting:
+        inner = waiting.pop()
+        left -= len(inner)
+        if left < 0:
+            return True
+        waiting.extend(
+            one for one in (inner.values() if isinstance(inner, dict) else inner) if isinstance(one, list | dict)
+        )
+    return False
+
+
+def _beginning(value: Any) -> str:
+    """A large value is not shown whole: a thousand findings may all show it."""
+    text = ""
+    for piece in _pieces(value):
+        text += piece
+        if len(text) > _MOST_TEXT:
+            return text[:_MOST_TEXT] + "..."
+    return text
 
 
 def required(field: str, detail: str = "") -> FieldError:

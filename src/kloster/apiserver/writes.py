@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+import orjson
+
 from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, apply, errors
@@ -181,8 +183,10 @@ def _dedup_owners(call: Call, meta: Object) -> None:
     if not owners or len(owners) < 2:
         return
     kept: list[Object] = []
+    seen: set[bytes] = set()
     for owner in owners:
-        if owner in kept:
+        content = orjson.dumps(owner, option=orjson.OPT_SORT_KEYS)
+        if content in seen:
             text = (
                 f".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, "
                 f"and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
@@ -190,6 +194,7 @@ def _dedup_owners(call: Call, meta: Object) -> None:
             )
             call.warnings.append(text)
         else:
+            seen.add(content)
             kept.append(owner)
     meta["ownerReferences"] = kept
 

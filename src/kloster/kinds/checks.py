@@ -7,7 +7,7 @@ Source of the texts: k8s.io/apimachinery/pkg/api/validation, pkg/apis/apps/valid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -132,3 +132,12 @@ def again(validate: Callable[[Object], list[FieldError]]) -> Callable[[Object, O
         return validate(new)
 
     return validate_update
+
+
+def repeated(values: Iterable[Hashable]) -> Iterator[int]:
+    """The places at which something stands that has stood before."""
+    seen: set[Hashable] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield index
+        seen.add(value)

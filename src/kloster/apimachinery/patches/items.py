@@ -5,6 +5,7 @@ Items are compared as Go compares them: true is not 1. Mistakes are answered as 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from kloster.apimachinery import Object, golang
@@ -48,29 +49,31 @@ def in_order(merged: list[Any], wanted: list[Any], live: list[Any], key: str, *,
     """Items that `wanted` names come in its order, the others in that of the live list, interleaved by it."""
     named: list[Any] = []
     others: list[Any] = []
+    if key and not all(isinstance(item, dict) for item in wanted):
+        for item in merged:
+            find(wanted, key, as_object(item).get(key))
+    known = Index((item for item in wanted if not key or key in item), key)
     for item in merged:
-        if key:
-            if key not in as_object(item):
-                fail_key(item, key)
-            known = find(wanted, key, item[key]) is not None
-        else:
-            known = contains(wanted, item)
-        (named if known else others).append(item)
+        if key and key not in as_object(item):
+            fail_key(item, key)
+        (named if known.place(item) >= 0 else others).append(item)
     if objects:
         for item in (*named, *wanted, *others, *live):
             if key not in as_object(item):
                 fail_key(item, key)
-    named.sort(key=lambda item: _position(wanted, item, key, objects))
-    others.sort(key=lambda item: _position(live, item, key, objects))
-    return _interleaved(others, named, live, key, objects)
+    by = key if objects else ""
+    in_live = Index(live, by)
+    named.sort(key=Index(wanted, by).place)
+    others.sort(key=in_live.place)
+    return _interleaved(others, named, in_live)
 
 
-def _interleaved(left: list[Any], right: list[Any], live: list[Any], key: str, objects: bool) -> list[Any]:
+def _interleaved(left: list[Any], right: list[Any], live: Index) -> list[Any]:
     """Both lists in one, each in its order. An item of `left` goes before one of `right` if it does so in `live`."""
     out = []
     i = j = 0
     while i < len(left) and j < len(right):
-        ours, theirs = _position(live, left[i], key, objects), _position(live, right[j], key, objects)
+        ours, theirs = live.place(left[i]), live.place(right[j])
         if 0 <= ours < theirs:
             out.append(left[i])
             i += 1
@@ -80,15 +83,45 @@ def _interleaved(left: list[Any], right: list[Any], live: list[Any], key: str, o
     return [*out, *left[i:], *right[j:]]
 
 
-def _position(items: list[Any], item: Any, key: str, objects: bool) -> int:
-    """The index of an item, by key or by value, or -1."""
-    for index, other in enumerate(items):
-        if objects:
-            if equal(item.get(key), other.get(key) if isinstance(other, dict) else None):
-                return index
-        elif equal(item, other):
-            return index
-    return -1
+_ABSENT: Any = object()
+
+
+class Index:
+    """Where items stand in a list: by the value of `key`, or by their own value if it is empty.
+
+    Lists may have tens of thousands of items, so they are not looked through for each.
+    """
+
+    __slots__ = ("_first", "_key", "_length", "_odd")
+
+    def __init__(self, items: Iterable[Any], key: str) -> None:
+        self._key = key
+        self._length = 0
+        self._first: dict[tuple[type, Any], int] = {}
+        self._odd: list[tuple[Any, int]] = []  # values that are objects and lists themselves
+        for item in items:
+            self.add(item)
+
+    def add(self, item: Any) -> None:
+        """The list has one more item."""
+        value = self._value(item)
+        if isinstance(value, dict | list):
+            self._odd.append((value, self._length))
+        else:
+            self._first.setdefault((value.__class__, value), self._length)
+        self._length += 1
+
+    def place(self, item: Any) -> int:
+        """The index of the first that is like `item`, or -1."""
+        value = self._value(item)
+        if isinstance(value, dict | list):
+            return next((index for other, index in self._odd if equal(other, value)), -1)
+        return self._first.get((value.__class__, value), -1)
+
+    def _value(self, item: Any) -> Any:
+        if not self._key:
+            return item
+        return item.get(self._key, _ABSENT) if isinstance(item, dict) else None
 
 
 def find(items: list[Any], key: str, value: Any) -> int | None:
@@ -115,15 +148,8 @@ def element_kind(*lists: list[Any]) -> type:
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    out: list[Any] = []
-    for value in values:
-        if not contains(out, value):
-            out.append(value)
-    return out
-
-
-def contains(values: list[Any], value: Any) -> bool:
-    return any(equal(other, value) for other in values)
+    index = Index(values, "")
+    return [value for place, value in enumerate(values) if index.place(value) == place]
 
 
 def equal(left: Any, right: Any) -> bool:

@@ -150,7 +150,8 @@ def _delete_values(original: Object, name: str, values: Any, type: Type) -> None
         current = original[name]
         if current or values:
             if items.element_kind(current, values) is not dict:
-                original[name] = [value for value in current if not items.contains(values, value)]
+                gone = items.Index(values, "")
+                original[name] = [value for value in current if gone.place(value) < 0]
             else:
                 original[name] = _merge_items(current, values, rule)
 
@@ -194,12 +195,14 @@ def _merge_items(original: list[Any], patch: list[Any], rule: _Rule) -> list[Any
         items.fail("cannot merge lists without merge key for struct")
     original, patch = _obey_items(original, patch, rule.key)
     merged = list(original)
+    known = items.Index(merged, rule.key)
     for item in patch:
         if rule.key not in item:
             items.fail_key(item, rule.key)
-        index = items.find(merged, rule.key, item[rule.key])
-        if index is None:
+        index = known.place(item)
+        if index < 0:
             merged.append(item)
+            known.add(item)
         else:
             merged[index] = _merge_objects(merged[index], item, rule.type)
     return items.in_order(merged, patch, original, rule.key, objects=True)
@@ -208,6 +211,7 @@ def _merge_items(original: list[Any], patch: list[Any], rule: _Rule) -> list[Any
 def _obey_items(original: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
     """Carries out the directives that stand in items; gives back both lists without them."""
     plain = []
+    gone: list[Object] = []
     replace = False
     for item in patch:
         if _PATCH not in item:
@@ -217,14 +221,16 @@ def _obey_items(original: list[Any], patch: list[Any], key: str) -> tuple[list[A
         if directive == "delete":
             if key not in item:
                 items.fail_key(item, key)
-            while (index := items.find(original, key, item[key])) is not None:
-                original = original[:index] + original[index + 1 :]
+            gone.append(item)
         elif directive == "replace":
             replace = True
         elif directive == "merge":
             items.fail("merging lists cannot yet be specified in the patch")
         else:
             items.fail_directive(directive, item)
+    if gone:
+        index = items.Index(gone, key)
+        original = [item for item in original if key not in item or index.place(item) < 0]
     return ([], plain) if replace else (original, plain)
 
 

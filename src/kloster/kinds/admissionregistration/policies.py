@@ -70,10 +70,10 @@ def validate_mutable(path: str, resources: Object | None) -> list[FieldError]:
 
 
 def _resource_names(path: str, given: list[str]) -> list[FieldError]:
-    found = []
+    found, repeated = [], set(checks.repeated(given))
     for index, name in enumerate(given):
         found.extend(checks.complaints(f"{path}[{index}]", name, names.path_segment(name)))
-        if name in given[:index]:
+        if index in repeated:
             found.append(errors.duplicate(f"{path}[{index}]", name))
     return found
 

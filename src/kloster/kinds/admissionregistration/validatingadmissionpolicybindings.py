@@ -17,10 +17,10 @@ def _validate(binding: Object) -> list[FieldError]:
 
 
 def _validate_actions(path: str, actions: list[str]) -> list[FieldError]:
-    found = []
+    found, repeated = [], set(checks.repeated(actions))
     for index, action in enumerate(actions):
         found.extend(checks.supported(f"{path}[{index}]", action, _ACTIONS))
-        if action in actions[:index]:
+        if index in repeated:
             found.append(errors.duplicate(f"{path}[{index}]", action))
     if "Deny" in actions and "Warn" in actions:
         text = (

@@ -74,9 +74,9 @@ def _review_versions(path: str, versions: list[str]) -> list[FieldError]:
     listed = ", ".join(_REVIEW_VERSIONS)
     if not versions:
         return [errors.required(path, f"must specify one of {listed}")]
-    found = []
+    found, repeated = [], set(checks.repeated(versions))
     for index, version in enumerate(versions):
-        if version in versions[:index]:
+        if index in repeated:
             found.append(errors.invalid_value(f"{path}[{index}]", version, "duplicate version"))
         else:
             found.extend(checks.complaints(f"{path}[{index}]", version, names.label_1035(version)))

@@ -88,11 +88,12 @@ def _exit_codes(path: str, codes: Object, containers: set[str | None]) -> list[F
         return found
     if len(values) > _MOST_VALUES:
         found.append(errors.too_many(f"{path}.values", len(values), _MOST_VALUES))
+    repeated = set(checks.repeated(values))
     for index, value in enumerate(values):
         at = f"{path}.values[{index}]"
         if operator == "In" and value == 0:
             found.append(errors.invalid_value(at, value, "must not be 0 for the In operator"))
-        if value in values[:index]:
+        if index in repeated:
             found.append(errors.duplicate(at, value))
     if values != sorted(values):
         found.append(errors.invalid_value(f"{path}.values", values, "must be ordered"))

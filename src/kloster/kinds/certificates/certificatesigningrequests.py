@@ -148,9 +148,7 @@ def _usages(path: str, usages: list[str]) -> list[FieldError]:
     found = [] if usages else [errors.required(path)]
     for index, usage in enumerate(usages):
         found.extend(checks.supported(f"{path}[{index}]", usage, _USAGES))
-    for index, usage in enumerate(usages):
-        if usage in usages[:index]:
-            found.append(errors.duplicate(f"{path}[{index}]", usage))
+    found.extend(errors.duplicate(f"{path}[{index}]", usages[index]) for index in checks.repeated(usages))
     return found
 
 

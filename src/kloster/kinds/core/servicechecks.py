@@ -173,9 +173,10 @@ def validate_cluster_ips(spec: Object) -> Iterable[FieldError]:
         yield invalid_value(at, ips, "first value must match `clusterIP`")
     elif ips and not ip:
         yield invalid_value(at, ips, "must be empty when `clusterIP` is not specified")
+    repeated = set(checks.repeated(families))
     for index, family in enumerate(families):
         yield from checks.supported(f"spec.ipFamilies[{index}]", family, ("IPv4", "IPv6"))
-        if family in families[:index]:
+        if index in repeated:
             yield duplicate(f"spec.ipFamilies[{index}]", family)
     if spec.get("ipFamilyPolicy") is not None:
         valid = ("PreferDualStack", "RequireDualStack", "SingleStack")

@@ -43,11 +43,11 @@ def _identity(path: str, value: str) -> list[FieldError]:
 
 
 def _topology_keys(path: str, keys: list[str]) -> list[FieldError]:
-    found = []
+    found, repeated = [], set(checks.repeated(keys))
     for index, key in enumerate(keys):
         if not key:
             found.append(errors.required(path))
-        if key in keys[:index]:
+        if index in repeated:
             found.append(errors.duplicate(path, key))
         found.extend(checks.complaints(path, key, names.qualified_name(key)))
     return found

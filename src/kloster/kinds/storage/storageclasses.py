@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/storage/storage-classes/
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -35,9 +36,13 @@ def _validate(storage_class: Object) -> list[FieldError]:
     return found
 
 
+_MOST_TOLD = 100
+"""Times that a term is told to be a duplicate: once for each that it repeats, which is quadratic."""
+
+
 def _topologies(path: str, terms: list[Object]) -> list[FieldError]:
     found = []
-    seen: list[dict[str, frozenset[str]]] = [{} for _ in terms]
+    seen: Counter[frozenset[tuple[str, frozenset[str]]]] = Counter({frozenset(): len(terms)})
     for index, term in enumerate(terms):
         at = f"{path}[{index}].matchLabelExpressions"
         requirements: dict[str, frozenset[str]] = {}
@@ -48,17 +53,16 @@ def _topologies(path: str, terms: list[Object]) -> list[FieldError]:
                 found.append(errors.duplicate(f"{at}[{number}].key", key))
             requirements[key] = frozenset(expression.get("values") or ())
         # The list starts with one empty entry for each term, hence a term without requirements is a duplicate.
-        found.extend(errors.duplicate(at, "") for each in seen if each == requirements)
-        seen.append(requirements)
+        content = frozenset(requirements.items())
+        found.extend(errors.duplicate(at, "") for _ in range(min(seen[content], _MOST_TOLD)))
+        seen[content] += 1
     return found
 
 
 def _topology(path: str, expression: Object) -> list[FieldError]:
     values, key = expression.get("values") or [], checks.text(expression.get("key"))
     found = [] if values else [errors.required(f"{path}.values")]
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            found.append(errors.duplicate(f"{path}.values[{index}]", value))
+    found.extend(errors.duplicate(f"{path}.values[{index}]", values[index]) for index in checks.repeated(values))
     return [*found, *checks.complaints(f"{path}.key", key, names.qualified_name(key))]
 
 
