@@ -742,8 +742,10 @@ class TestVolumesOfTheHost:
             assert volume["spec"]["capacity"] == {"storage": "1Gi"}
             assert volume["status"]["phase"] == "Bound"
         shown = str(await dev.all(PERSISTENT_VOLUMES)) + str(await dev.all(STORAGE_CLASSES))
+        shown += str(await dev.events())
         for hidden in (dev.tenancy.namespace, "of-the-host", *await world.host.names(PERSISTENT_VOLUMES)):
             assert hidden not in shown
+        assert f"Successfully provisioned volume {first['spec']['volumeName']}" in shown
 
     @staticmethod
     @syncing

@@ -36,6 +36,11 @@ def names(tenancy: Tenancy, virtual: Object, host: Object | None = None) -> Name
     known[tenancy.namespace] = namespace
     if host is not None:
         known[host["metadata"]["uid"]] = metadata["uid"]
+        if virtual.get("kind") == "PersistentVolumeClaim":
+            made, volume = f"pvc-{metadata['uid']}", host["spec"].get("volumeName")
+            known[f"pvc-{host['metadata']['uid']}"] = made  # what a provisioner calls it, before and after it is bound
+            if volume:
+                known[volume] = virtual["spec"].get("volumeName") or made
     return sorted(known.items(), key=lambda pair: -len(pair[0]))
 
 
