@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 from tests.apiserver.http.httpworld import Directory, get
 
 from kloster.apiserver.http.connections import TOGETHER, Connections, Limits
-from kloster.apiserver.http.protocol import LARGE, Connection
+from kloster.apiserver.http.protocol import Connection
+from kloster.apiserver.http.wire import LARGE, MOST_CORKED
 from kloster.client.transport import Request, Response
 
 
@@ -138,5 +140,53 @@ def test_a_connection_that_was_dropped_does_not_disturb_the_others() -> None:
         party.connections[0].abort()
         await asyncio.sleep(0)
         assert party.take() == ["0 closed", "1: /1"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("chunks", "left"),
+    [
+        pytest.param([1, 1], [], id="small-ones-wait"),
+        pytest.param([1] * (MOST_CORKED + 1), [MOST_CORKED], id="many-do-not"),
+        pytest.param([1, LARGE + 1, 1], [2], id="a-large-one-does-not"),
+    ],
+)
+def test_what_one_connection_sends_soon_is_bounded(chunks: list[int], left: list[int]) -> None:
+    async def scenario() -> None:
+        party = Party(1)
+        writes: list[int] = []
+        party.wires[0].write = lambda data: writes.append(data.count(b"<"))  # type: ignore[method-assign]
+        for size in chunks:
+            party.connections[0]._send(b"<" + b"x" * (size - 1))
+        assert writes == left
+        await asyncio.sleep(0)
+        assert sum(writes) == len(chunks)
+
+    asyncio.run(scenario())
+
+
+def test_what_streams_send_in_one_turn_leaves_together_and_in_order() -> None:
+    async def scenario() -> None:
+        gate = asyncio.Event()
+
+        async def chunks(name: str) -> AsyncIterator[bytes]:
+            yield f"{name}1 ".encode()
+            await gate.wait()
+            yield f"{name}2 ".encode()
+            yield f"{name}3 ".encode()
+
+        party = Party(2)
+        party.shared.directory.a.site.handler = lambda request: Response(200, {}, stream=chunks(request.path))  # type: ignore[attr-defined]
+        seen: list[str] = []
+        for number, wire in enumerate(party.wires):
+            wire.write = lambda data, of=number: seen.append(f"{of} {data.decode()}")  # type: ignore[misc]
+        for connection in party.connections:
+            connection.data_received(get("/", close=False))
+        await asyncio.sleep(0.01)
+        seen.clear()
+        gate.set()
+        await asyncio.sleep(0.01)
+        assert seen == [f"{of} 3\r\n/2 \r\n3\r\n/3 \r\n0\r\n\r\n" for of in (0, 1)]
 
     asyncio.run(scenario())

@@ -29,7 +29,7 @@ from kloster.apiserver.http.connections import Connections
 from kloster.apiserver.http.grammar import Incoming, Reception, refusal
 from kloster.apiserver.http.sites import Site
 from kloster.apiserver.http.upgrade import Tunnel
-from kloster.apiserver.http.wire import NEVER, Wire
+from kloster.apiserver.http.wire import LARGE, NEVER, Wire
 from kloster.client.transport import Request, Response
 
 log = structlog.get_logger(__name__)
@@ -39,9 +39,6 @@ BURST = 16
 
 STREAM_BURST = 64
 """Chunks of a stream that never waits before others get a turn."""
-
-LARGE = 64 * 1024
-"""Bytes of a body that is sent at once, by itself."""
 
 _LONGEST_CLUSTER_PATH = 512
 
@@ -229,7 +226,7 @@ class Connection(Wire):
             framing += "Connection: keep-alive\r\n"
         head = encoding.head(status, response.headers, framing, self._shared.date, incoming.minor)
         if len(body) > LARGE:
-            self._send_now(head, body)
+            self._send_now(head, body)  # not joined
         else:
             self._send(head + body)
         if not keep:
@@ -307,7 +304,6 @@ class Connection(Wire):
         framing = "Transfer-Encoding: chunked\r\n" if chunked else ""
         if not keep:
             framing += "Connection: close\r\n"
-        transport = self._transport
         sent = 0
         self._streaming = True
         try:
@@ -316,7 +312,7 @@ class Connection(Wire):
                 async for chunk in response.stream:
                     if not chunk:
                         continue
-                    transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                     if self._drained is not None and not self._drained.is_set():
                         await self._drained.wait()
                     sent += 1
@@ -332,7 +328,7 @@ class Connection(Wire):
         if self._closing:
             return
         if chunked and incoming.method != "HEAD":
-            transport.write(b"0\r\n\r\n")
+            self._send(b"0\r\n\r\n")
         if not keep or self._finish:
             self._close()
 

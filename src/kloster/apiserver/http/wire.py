@@ -13,6 +13,12 @@ from kloster.apiserver.http.connections import Connections
 from kloster.apiserver.http.sites import Site
 
 NEVER = 1 << 62
+LARGE = 64 * 1024
+"""Bytes that are sent at once, whoever else has something to send."""
+
+MOST_CORKED = 8
+"""Writes of one connection that wait for those of others: what waits does not hold back who writes."""
+
 _LINGER = 0.5
 
 
@@ -80,6 +86,8 @@ class Wire(asyncio.Protocol):
         cork.append(data)
         if len(cork) == 1:
             self._shared.cork(self)
+        if len(data) > LARGE or len(cork) == MOST_CORKED:
+            self.uncork()
 
     def _send_now(self, *data: bytes) -> None:
         """Send at once, behind what is to be sent soon."""
