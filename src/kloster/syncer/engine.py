@@ -32,6 +32,7 @@ from kloster.syncer.actions import (
     PatchVirtual,
     Report,
 )
+from kloster.syncer.echoes import Echo, echo_of
 from kloster.syncer.hub import HostHub, owned
 from kloster.syncer.names import Tenancy, virtual_key
 from kloster.syncer.references import References
@@ -101,14 +102,20 @@ class Syncer:
         """The controller that syncs the translator's kind."""
         blocked: dict[str, Key] = {}  # host names that something foreign has, and who wants them
         passing: dict[Key, float] = {}  # when to tell what may be overtaken until then
+        echoes: dict[Key, Echo] = {}  # of what is just being written
 
         async def reconcile(context: Context, key: Key) -> Result | None:
-            return await self._reconcile(translator, context, key, blocked, passing)
+            return await self._reconcile(translator, context, key, blocked, passing, echoes)
 
         def follow(context: Context, enqueue: Enqueue) -> Callable[[], None]:
-            return self._follow(translator, context, enqueue, blocked)
+            return self._follow(translator, context, enqueue, blocked, echoes)
 
-        watches = [Watch(translator.resource)]
+        def is_news(change: Change) -> bool:
+            metadata = change.object["metadata"]
+            echo = echoes.get(Key(metadata.get("namespace", ""), metadata["name"]))
+            return echo is None or not echo(change, False)
+
+        watches = [Watch(translator.resource, relevant=is_news)]
         watches += [self._related(resource, keys) for resource, keys in translator.related.items()]
         name = f"syncer-{translator.resource.plural}"
         return Controller(name, tuple(watches), reconcile, start=follow)
@@ -120,7 +127,12 @@ class Syncer:
         return Watch(resource, lookup=lookup)
 
     def _follow(
-        self, translator: Translator, context: Context, enqueue: Enqueue, blocked: dict[str, Key]
+        self,
+        translator: Translator,
+        context: Context,
+        enqueue: Enqueue,
+        blocked: dict[str, Key],
+        echoes: Mapping[Key, Echo],
     ) -> Callable[[], None]:
         """Everything that concerns the kind beside its virtual objects. Returns how to end it."""
         tenancy, resource = self.tenancy, translator.resource
@@ -128,7 +140,8 @@ class Syncer:
         def changed(change: Change) -> None:
             known = [virtual_key(item) for item in (change.new, change.old) if item is not None and tenancy.owns(item)]
             for found in dict.fromkeys(known):
-                if found is not None:
+                echo = echoes.get(Key(*found)) if found is not None else None
+                if found is not None and (echo is None or not echo(change, True)):
                     enqueue(Key(*found))
             waiting = blocked.get(change.object["metadata"]["name"])
             if waiting is not None and change.new is None:
@@ -159,7 +172,13 @@ class Syncer:
         return end
 
     async def _reconcile(
-        self, translator: Translator, context: Context, key: Key, blocked: dict[str, Key], passing: dict[Key, float]
+        self,
+        translator: Translator,
+        context: Context,
+        key: Key,
+        blocked: dict[str, Key],
+        passing: dict[Key, float],
+        echoes: dict[Key, Echo],
     ) -> Result | None:
         virtual = context.source.get(translator.resource, key.namespace, key.name)
         host_name = self.tenancy.name(key.name, key.namespace)
@@ -172,6 +191,9 @@ class Syncer:
                 if now < told_at - 1e-6:
                     passing[key] = told_at
                     return Result(told_at - now)
+            echo = echo_of(translator.resource, action, virtual)
+            if echo is not None:
+                echoes[key] = echo
             try:
                 await self.perform(translator.resource, context, key, virtual, action)
             except StatusError as error:
@@ -185,6 +207,8 @@ class Syncer:
                 if error.code == 404 and isinstance(action, CreateHost):
                     raise  # the host namespace is missing
                 return None
+            finally:
+                echoes.pop(key, None)
         return None
 
     async def perform(
