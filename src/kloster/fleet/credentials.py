@@ -9,6 +9,7 @@ from kloster.aio.clock import Clock, parse_rfc3339
 from kloster.apiserver.authentication.certificates import Certificates
 from kloster.apiserver.authentication.chain import Chain
 from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
+from kloster.apiserver.authentication.websockets import ProtocolTokens
 from kloster.apiserver.authorization.always import PrivilegedGroups, Union
 from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.pki import TokenKey
@@ -60,7 +61,8 @@ def tokens(identity: Identity, view: LiveView, clock: Clock, issuer: str) -> Ser
 
 def authenticator(issued: ServiceAccountTokens, clock: Clock, first: Sequence[Authenticator] = ()) -> Chain:
     """`first`, then client certificates, then service-account tokens, then anonymous, as upstream."""
-    return Chain([*first, Certificates(clock), issued])
+    over_websocket = ProtocolTokens(lambda token: issued.authenticate(token).user)
+    return Chain([*first, Certificates(clock), issued, over_websocket])
 
 
 def authorizer(rbac: Rbac) -> Union:
