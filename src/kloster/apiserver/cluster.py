@@ -26,6 +26,7 @@ from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import JSON, YAML, Codec
 from kloster.apiserver.observability.metrics import Tally
 from kloster.apiserver.ports import Authorizer
+from kloster.apiserver.rehearsal import Rehearsal
 from kloster.apiserver.resources import Resources, built_in
 from kloster.apiserver.view import LiveView
 from kloster.client.transport import Request, Response, User
@@ -132,6 +133,7 @@ class Ports:
     metrics: Callable[[], bytes] | None = None
     webhooks: WebhookCaller | None = None
     tally: Tally | None = None
+    rehearsal: Rehearsal | None = None
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

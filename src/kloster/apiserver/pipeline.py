@@ -4,6 +4,7 @@
     route             path → what is asked for: resource, verb, namespace, name (`routing`, `resources`)
     authenticate      certificate, token, or anonymous → user
     authorize         may this user do this?
+    rehearse          where a test has asked for it: let the request fail
     dispatch          the verb's or the path's handler (`verbs/`, `subresources/`, `endpoints`), which for writes goes
                       on: decode (`bodies`) → admit (`admission/`) → validate → store, in one transaction
 
@@ -20,7 +21,7 @@ import structlog
 
 from kloster.apimachinery import errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, counting, dispatch, routing
+from kloster.apiserver import answers, counting, dispatch, rehearsing, routing
 from kloster.apiserver.authentication import impersonation
 from kloster.apiserver.authorization import messages
 from kloster.apiserver.call import Call
@@ -63,7 +64,7 @@ def authorize(call: Call) -> Answer | None:
     raise messages.forbidden(call.user, call.target, verdict.reason)
 
 
-STAGES: tuple[Stage, ...] = (route, authenticate, authorize, dispatch.dispatch)
+STAGES: tuple[Stage, ...] = (route, authenticate, authorize, rehearsing.rehearse, dispatch.dispatch)
 
 
 def handler(cluster: ServedCluster) -> Handler:
@@ -74,8 +75,9 @@ def handler(cluster: ServedCluster) -> Handler:
 def handle(cluster: ServedCluster, request: Request) -> Answer:
     """Answers one request of one cluster."""
     call = Call(cluster, request)
+    answer = partial(rehearsing.recorded, _answer) if rehearsing.takes_part(call) else _answer
     tally = cluster.ports.tally
-    return _answer(call) if tally is None else counting.counted(tally, call, _answer)
+    return answer(call) if tally is None else counting.counted(tally, call, answer)
 
 
 def answer_again(cluster: ServedCluster, request: Request) -> Answer:

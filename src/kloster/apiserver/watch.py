@@ -141,6 +141,10 @@ class WatchStream:
         self._ended = True
         self._wake()
 
+    def end(self) -> None:
+        """Let the stream end now, as if its time were up."""
+        self._time_is_up()
+
     def _bookmark_due(self) -> None:
         self._next_bookmark = None
         self._bookmark_wanted = True

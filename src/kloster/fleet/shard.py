@@ -23,6 +23,7 @@ from kloster.aio.clock import Clock
 from kloster.aio.supervision import Supervisor
 from kloster.apiserver.cluster import NodeConnector, Settings
 from kloster.apiserver.http.tls import Material
+from kloster.apiserver.rehearsal import Rehearsal
 from kloster.client.api import Change
 from kloster.client.resources import EVENTS
 from kloster.controllers import select
@@ -89,6 +90,7 @@ class Shard:
     on_layers: Callable[[str, frozenset[str]], None] = field(default=lambda id, layers: None)
     slots: dict[str, Slot] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    rehearsals: dict[str, Rehearsal] = field(default_factory=dict)
     clock: Clock = field(init=False)
     timers: Timers = field(init=False)
 
@@ -142,6 +144,7 @@ class Shard:
     async def drop(self, id: str) -> None:
         """Serve the cluster no longer. Idempotent."""
         slot = self.slots.pop(id, None)
+        self.rehearsals.pop(id, None)
         if slot is None:
             return
         if slot.listener is not None:
@@ -177,6 +180,7 @@ class Shard:
             await slot.wake()
         else:
             await cluster.detach()
+            self._rehearse(wish, cluster)
             cluster.attach(self._controllers(wish))
 
     # -- what slots ask for -----------------------------------------------------------------------------------------
@@ -192,9 +196,18 @@ class Shard:
                 f"{directory / 'cluster.json'} is missing; restore it from a backup or delete the cluster"
             )
         cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy))
+        self._rehearse(wish, cluster)
         # The first answer need not wait for the controllers: they begin with everything that there is.
         asyncio.get_running_loop().call_soon(self._attach, wish, cluster)
         return cluster
+
+    def _rehearse(self, wish: Wish, cluster: Assembled) -> None:
+        """What a test has recorded and asked for stays when the cluster is parked."""
+        if wish.spec.testing:
+            cluster.served.ports.rehearsal = self.rehearsals.setdefault(wish.id, Rehearsal())
+        else:
+            self.rehearsals.pop(wish.id, None)
+            cluster.served.ports.rehearsal = None
 
     def _attach(self, wish: Wish, cluster: Assembled) -> None:
         if not cluster.closed:

@@ -31,6 +31,7 @@ HONOURED: Mapping[str, type] = {
     "from.name": str,
     "from.namespace": str,
     "workloads": str,
+    "testing.enabled": bool,
     "controlPlane.distro.k8s.version": str,
     "controlPlane.distro.k8s.image.tag": str,
     "policies.podSecurityStandard": str,
@@ -134,6 +135,7 @@ class ClusterSpec:
     origin         the cluster that this one is a fork of: a copy-on-write branch of its whole state
     workloads      ``run``, or ``suspended``: pods are not carried to the host until this says ``run``. Empty: ``run``,
                    except for a fork on nodes on which containers really run, whose operators would act twice
+    testing        requests are recorded and can be made to fail, by who administers the cluster (`kloster.testing`)
     warnings       one for each harmless key
     """
 
@@ -148,6 +150,7 @@ class ClusterSpec:
     context: str = ""
     origin: Origin | None = None
     workloads: str = ""
+    testing: bool = False
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -199,6 +202,7 @@ def parse(spec: Mapping[str, Any]) -> ClusterSpec:
         context=values.get("exportKubeConfig.context", ""),
         origin=origin,
         workloads=_workloads(values.get("workloads", "")),
+        testing=values.get("testing.enabled", False),
         warnings=tuple(warnings),
     )
 

@@ -24,6 +24,7 @@ from kloster.testing.errors import TestingError, WaitTimeout
 from kloster.testing.fleets import AGENT, Fleet, common
 from kloster.testing.libraries import Libraries
 from kloster.testing.resources import ACCEPT, Resources
+from kloster.testing.traffic import Faults, Requests
 from kloster.testing.waiting import Trials, pauses
 
 T = TypeVar("T")
@@ -44,6 +45,9 @@ class Cluster(Libraries):
     name      its name, in which ``*`` stands for random letters
     fleet     who serves it; None: the fleet that this process has for all such clusters
     spec      more of its VirtualCluster's spec, in vcluster.yaml's keys
+
+    requests  what it has been asked by others
+    faults    requests that are to fail
     """
 
     def __init__(
@@ -55,7 +59,9 @@ class Cluster(Libraries):
         spec: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = virtualclusters.named(name)
-        self.spec = dict(spec or {})
+        self.spec = {"testing": {"enabled": True}, **(spec or {})}
+        self.requests = Requests(self)
+        self.faults = Faults(self)
         if version:
             self.spec["kubernetesVersion"] = virtualclusters.version(version)
         self._fleet = fleet

@@ -29,6 +29,7 @@ from typing import Any, Self
 
 import yaml
 
+from kloster.apiserver.rehearsal import SPECTATOR
 from kloster.client.blocking import Blocking
 from kloster.fleet import launch
 from kloster.fleet.datadir import DataDir, DataDirError, read_json
@@ -37,7 +38,7 @@ from kloster.testing.errors import FleetGone, TestingError
 
 PREFIX = "kloster-testing-"
 PATIENCE = 15.0
-AGENT = "kloster-testing"
+AGENT = SPECTATOR
 
 
 class Fleet:

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import yaml
 
 from kloster.apimachinery.errors import StatusError
+from kloster.testing.errors import TestingError
 from kloster.testing.resources import Resources
+from kloster.testing.traffic import Requests
 
 MANY = 20
 HIDDEN = "(left out)"
@@ -25,6 +27,7 @@ class Cluster(Protocol):
     name: str
     version: str
     resources: Resources
+    requests: Requests
 
     def list(
         self, resource: str, *, namespace: str = "", labels: str = "", fields: str = ""
@@ -83,6 +86,8 @@ def dump(cluster: Cluster, folder: Path) -> Path:
             for found in cluster.list(name, labels=f"!{BOOTSTRAP}"):
                 _write(folder / "objects", name, found)
     _logs(cluster, folder / "logs")
+    with contextlib.suppress(StatusError, TestingError):
+        (folder / "requests.txt").write_text(cluster.requests.text())
     return folder
 
 

@@ -1,0 +1,158 @@
+"""Rehearsals in the pipeline: requests are recorded on their way out, faults are a stage before they are dispatched.
+
+What Kloster's own parts ask in process takes no part: it is neither recorded nor made to fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+import orjson
+
+from kloster.apimachinery import errors
+from kloster.apimachinery.errors import StatusError
+from kloster.apiserver import answers, counting, dispatch
+from kloster.apiserver.call import Call
+from kloster.apiserver.rehearsal import SPECTATOR, Rehearsal, faults
+from kloster.apiserver.rehearsal.faults import Asked, Effect
+from kloster.apiserver.rehearsal.recording import LONGEST, Recorded
+from kloster.apiserver.watch import WatchStream
+from kloster.client.transport import Response
+
+Answer = Response | Awaitable[Response]
+
+ROOT = "/kloster.dev/testing/"
+_VERBS: Mapping[str, str] = {"POST": "create", "PUT": "update"}
+
+
+def takes_part(call: Call) -> bool:
+    """Whether the request is one that is rehearsed with."""
+    return (
+        call.cluster.ports.rehearsal is not None
+        and call.request.user is None
+        and not call.request.headers.get("user-agent", "").startswith(SPECTATOR)
+    )
+
+
+# -- recording --------------------------------------------------------------------------------------------------------
+
+
+def recorded(answer: Callable[[Call], Answer], call: Call) -> Answer:
+    """The answer to `call`, recorded."""
+    began = perf_counter()
+    found = answer(call)
+    if isinstance(found, Response):
+        _record(call, found, perf_counter() - began)
+        return found
+    return _later(call, found, began)
+
+
+async def _later(call: Call, answer: Awaitable[Response], began: float) -> Response:
+    response = await answer
+    _record(call, response, perf_counter() - began)
+    return response
+
+
+def _record(call: Call, response: Response, seconds: float) -> None:
+    rehearsal = call.cluster.ports.rehearsal
+    if rehearsal is None or not hasattr(call, "target"):
+        return
+    asked, target, param = _asked(call), call.target, call.request.param
+    rehearsal.recording.add(
+        Recorded(
+            call.cluster.clock.now() - seconds,
+            asked.agent,
+            call.user.name[:LONGEST],
+            asked.verb,
+            asked.resource,
+            asked.namespace,
+            asked.name[:LONGEST],
+            param("labelSelector")[:LONGEST],
+            param("fieldSelector")[:LONGEST],
+            "" if target.is_resource else target.path[:LONGEST],
+            response.status,
+            round(seconds, 6),
+        )
+    )
+
+
+def _asked(call: Call) -> Asked:
+    target = call.target
+    agent = call.request.headers.get("user-agent", "")[:LONGEST]
+    if not target.is_resource:
+        return Asked(target.verb, "", "", "", agent)
+    verb = counting.kind_of(call).verb if call.served is not None else ""
+    resource = f"{target.resource}.{target.group}" if target.group else target.resource
+    if target.subresource:
+        resource += f"/{target.subresource}"
+    return Asked("apply" if verb == "APPLY" else target.verb, resource[:LONGEST], target.namespace, target.name, agent)
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+def rehearse(call: Call) -> Answer | None:
+    """The stage: answers what a test asks of the rehearsal, and lets requests fail as it has asked for."""
+    rehearsal = call.cluster.ports.rehearsal
+    if rehearsal is None:
+        return None
+    if call.target.path.startswith(ROOT) and not call.target.is_resource:
+        return _serve(call, rehearsal)
+    if not rehearsal.faults.rules or not call.target.is_resource or not takes_part(call):
+        return None
+    effect = rehearsal.faults.effect(_asked(call))
+    return None if effect == faults.NONE else _suffer(call, effect)
+
+
+async def _suffer(call: Call, effect: Effect) -> Response:
+    if effect.latency:
+        await asyncio.sleep(effect.latency)
+    if effect.error:
+        raise _error(call, effect.error)
+    answer = dispatch.dispatch(call)
+    response = answer if isinstance(answer, Response) else await answer
+    if effect.cut and isinstance(response.stream, WatchStream):
+        asyncio.get_running_loop().call_later(effect.cut, response.stream.end)
+    return response
+
+
+def _error(call: Call, code: int) -> StatusError:
+    target, text = call.target, "a test has asked for this error"
+    if code == 409:
+        return errors.conflict(target.group, target.resource, target.name, text)
+    if code == 429:
+        return errors.too_many_requests(text)
+    if code == 503:
+        return errors.unavailable(text)
+    if code == 504:
+        return StatusError(504, "Timeout", text)
+    return errors.internal(text)
+
+
+# -- what a test asks -------------------------------------------------------------------------------------------------
+
+
+def _serve(call: Call, rehearsal: Rehearsal) -> Response:
+    """``requests`` and ``faults`` below ROOT; who may has been decided by the authorizer."""
+    method, what = call.request.method, call.target.path.removeprefix(ROOT)
+    if what == "requests" and method == "GET":
+        after = call.request.param("after") or "0"
+        if not after.isdecimal():
+            raise errors.bad_request(f"after: expected a number, found {after!r}")
+        return _json(call, rehearsal.recording.since(int(after)))
+    if what == "faults" and method == "GET":
+        return _json(call, rehearsal.faults.to_json())
+    if what == "faults" and method == "PUT":
+        try:
+            rehearsal.faults.replace(*faults.parse(orjson.loads(call.request.body)))
+        except ValueError as error:
+            raise errors.bad_request(str(error)) from error
+        return _json(call, rehearsal.faults.to_json())
+    raise errors.path_not_found()
+
+
+def _json(call: Call, body: Any) -> Response:
+    return Response(200, answers.headers(call), orjson.dumps(body))
