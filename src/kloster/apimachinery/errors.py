@@ -101,7 +101,7 @@ def shown(value: Any) -> str:
 
 
 _MOST_PARTS = 1000
-_MOST_TEXT = 10_000
+_MOST_TEXT = 2_000
 _pieces = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).iterencode
 
 

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/configuration/manage-resources-conta
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from kloster.apimachinery import Object
@@ -67,8 +68,13 @@ def _compare(name: str, request: str, limit: str | None, path: str) -> Iterable[
         yield invalid_value(f"{path}.requests", asked.text, text)
 
 
+_MOST_TOLD = 100
+
+
 def _validate_claims(claims: Iterable[Object], known: Collection[str], path: str) -> Iterable[FieldError]:
     seen: set[str] = set()
+    requested: Counter[str] = Counter()
+    listed = f": {', '.join(sorted(known))}" if known else " which is empty"
     for index, claim in enumerate(claims):
         at, name, request = f"{path}[{index}]", claim.get("name", ""), claim.get("request", "")
         if not name:
@@ -84,10 +90,11 @@ def _validate_claims(claims: Iterable[Object], known: Collection[str], path: str
             if key in seen:
                 yield duplicate(at, key)
             elif not request:
-                yield from (duplicate(at, name) for other in sorted(seen) if other.startswith(f"{name}/"))
+                yield from (duplicate(at, name) for _ in range(min(requested[name], _MOST_TOLD)))
+            else:
+                requested[name] += 1
             seen.add(key)
         if name not in known:
-            listed = f": {', '.join(sorted(known))}" if known else " which is empty"
             text = f"Not found: {shown(name)}: must be one of the names in pod.spec.resourceClaims{listed}"
             yield FieldError("FieldValueNotFound", at, text)
 

@@ -36,8 +36,8 @@ def _validate(storage_class: Object) -> list[FieldError]:
     return found
 
 
-_MOST_TOLD = 100
-"""Times that a term is told to be a duplicate: once for each that it repeats, which is quadratic."""
+_MOST_TOLD = 1000
+"""Findings after which a term is not told to be a duplicate any more, once for each that it repeats."""
 
 
 def _topologies(path: str, terms: list[Object]) -> list[FieldError]:
@@ -54,7 +54,7 @@ def _topologies(path: str, terms: list[Object]) -> list[FieldError]:
             requirements[key] = frozenset(expression.get("values") or ())
         # The list starts with one empty entry for each term, hence a term without requirements is a duplicate.
         content = frozenset(requirements.items())
-        found.extend(errors.duplicate(at, "") for _ in range(min(seen[content], _MOST_TOLD)))
+        found.extend(errors.duplicate(at, "") for _ in range(min(seen[content], max(0, _MOST_TOLD - len(found)))))
         seen[content] += 1
     return found
 
