@@ -78,12 +78,41 @@ def test_create_reads_a_file_and_passes_warnings_on(here: Shell) -> None:
             "spec.kubernetesVersion: Kubernetes version '1.12' is not supported; supported are 1.31 (v1.31.0)",
             id="version",
         ),
-        pytest.param(("dev", "-f", "/nowhere.yaml"), "/nowhere.yaml cannot be read: ", id="no-file"),
+        pytest.param(("a_b",), 'metadata.name: Invalid value: "a_b": a lowercase RFC 1123 label', id="underscore"),
+        pytest.param(("ü",), 'metadata.name: Invalid value: "ü": a lowercase RFC 1123 label', id="no-ascii"),
+        pytest.param(("",), 'metadata.name: Invalid value: "": a lowercase RFC 1123 label', id="empty"),
+        pytest.param(("../x",), 'metadata.name: Invalid value: "../x": a lowercase RFC 1123 label', id="path"),
+        pytest.param(("dev", "-n", "A"), 'metadata.namespace: Invalid value: "A": a lowercase RFC', id="namespace"),
+        pytest.param(("dev", "-f", "/nowhere.yaml"), "/nowhere.yaml cannot be read: No such file", id="no-file"),
+        pytest.param(("dev", "-f", "/proc"), "/proc cannot be read: Is a directory", id="directory"),
     ],
 )
 def test_create_refuses_and_makes_nothing(arguments: tuple[str, ...], message: str, here: Shell) -> None:
     assert here.fails("create", *arguments).startswith(message)
     assert here.ok("list").out == "no clusters yet; make one with: kloster create NAME\n"
+    assert not here.kubeconfig.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param(b"{{{", "{path} cannot be read as YAML: while parsing a flow node", id="no-yaml"),
+        pytest.param(b"\xff\xfe\0", "{path} cannot be read as YAML: 'utf-8' codec can't decode", id="no-text"),
+        pytest.param(b"- a", "{path}: expected a mapping with keys such as sync or policies, found ['a']", id="list"),
+        pytest.param(b"sync: [1]", "spec.sync: expected a mapping, found [1]", id="type-of-a-section"),
+        pytest.param(
+            b"sync: {toHost: {pods: {enabled: 3}}}",
+            "spec.sync.toHost.pods.enabled: expected true or false, found 3",
+            id="type-of-a-value",
+        ),
+        pytest.param(b"foo: 1", "spec.foo is not supported", id="unknown-key"),
+    ],
+)
+def test_create_refuses_values_and_makes_nothing(values: bytes, message: str, here: Shell) -> None:
+    path = here.home / "values.yaml"
+    path.write_bytes(values)
+    assert here.fails("create", "dev", "-f", str(path)).startswith(message.format(path=path))
+    assert here.ok("list", "-o", "name").out == ""
     assert not here.kubeconfig.exists()
 
 
@@ -95,6 +124,18 @@ def test_create_takes_a_cluster_away_again_whose_spec_is_refused(here: Shell) ->
         "spec.sync.toHost.pod.enabled is not supported; did you mean spec.sync.toHost.pods.enabled?"
     )
     here.ok("create", "dev", "--no-connect")
+
+
+def test_create_makes_nothing_that_could_not_be_connected_to(here: Shell) -> None:
+    here.kubeconfig.parent.mkdir()
+    here.kubeconfig.write_text("{{{")
+    assert f"the kubeconfig {here.kubeconfig} cannot be read as YAML" in here.fails("create", "dev")
+    assert here.fails("create", "dev", HOME="/proc/1/nobody").startswith("the kubeconfig /proc/1/nobody/.kube/config")
+    assert here.ok("list", "-o", "name").out == ""
+    here.ok("create", "dev", "--no-connect")
+    assert "cannot be read as YAML" in here.fails("delete", "dev")
+    assert here.ok("list", "-o", "name").out, "nothing was deleted"
+    here.kubeconfig.unlink()
 
 
 def test_create_of_a_name_that_exists(here: Shell) -> None:
@@ -207,6 +248,7 @@ def test_token(here: Shell) -> None:
     token = here.ok("token", "dev").out.strip()
     assert token.count(".") == 2
     assert 'serviceaccounts "nope" not found' in here.fails("token", "dev", "-s", "default/nope")
+    assert here.fails("token", "nope") == 'no cluster "nope" in namespace default of the host; there are: dev'
 
 
 def test_status(here: Shell) -> None:

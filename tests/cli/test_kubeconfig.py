@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,16 +194,88 @@ def test_a_change_that_fails_changes_nothing(files: Files) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("[1, 2]", "is no kubeconfig: expected a mapping, found list", id="list"),
-        pytest.param("a: [", "cannot be read", id="broken"),
+        pytest.param(b"[1, 2]", "is no kubeconfig: the file: expected a mapping, found list", id="list"),
+        pytest.param(b"a: [", "cannot be read as YAML: while parsing", id="broken"),
+        pytest.param(b"\xff\xfe", "cannot be read as YAML: 'utf-8' codec", id="no-text"),
+        pytest.param(b"clusters: 3", "clusters: expected a list, found int", id="clusters"),
+        pytest.param(b"users: [a]", "each of users: expected a mapping, found str", id="user"),
+        pytest.param(b"contexts: [{name: x, context: 5}]", "context x: expected a mapping, found int", id="context"),
+        pytest.param(
+            b"contexts: [{name: x, context: {extensions: [1]}}]", "each extension of context x", id="extension"
+        ),
     ],
 )
-def test_a_damaged_file_is_left_alone_and_named(files: Files, text: str, message: str) -> None:
+def test_a_damaged_file_is_left_alone_and_named(files: Files, text: bytes, message: str) -> None:
     (path,) = files.listed("a")
-    path.write_text(text)
-    with pytest.raises(CliError, match=message):
+    path.write_bytes(text)
+    for attempt in (
+        lambda: kubeconfig.check("kloster-dev"),
+        lambda: kubeconfig.add(document(), "kloster-dev", MARK, select=True),
+        lambda: kubeconfig.select("x"),
+        kubeconfig.current,
+    ):
+        with pytest.raises(CliError, match=message) as refused:
+            attempt()
+        assert str(refused.value).startswith(f"the kubeconfig {path} ")
+        assert "set KUBECONFIG to another file" in str(refused.value)
+    assert path.read_bytes() == text
+    assert [one.name for one in path.parent.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        pytest.param(lambda path: path.mkdir(), "cannot be read: Is a directory", id="directory"),
+        pytest.param(lambda path: path.symlink_to("/dev/null"), "is no regular file", id="device"),
+    ],
+)
+def test_only_a_file_is_written(files: Files, make: Callable[[Path], None], message: str) -> None:
+    """A device in its place must not be replaced by a file (as root that would go through)."""
+    (path,) = files.listed("a")
+    make(path)
+    before = path.stat()
+    for attempt in (
+        lambda: kubeconfig.check("kloster-dev"),
+        lambda: kubeconfig.add(document(), "kloster-dev", MARK, select=True),
+    ):
+        with pytest.raises(CliError, match=message):
+            attempt()
+    assert (path.stat().st_mode, path.stat().st_ino) == (before.st_mode, before.st_ino)
+    assert [one.name for one in path.parent.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("home", ["/proc/1/nobody", "/dev/null/home"])
+def test_a_home_that_cannot_be_written(files: Files, home: str) -> None:
+    files.monkeypatch.setenv("HOME", home)
+    for attempt in (
+        lambda: kubeconfig.check("kloster-dev"),
+        lambda: kubeconfig.add(document(), "kloster-dev", MARK, select=True),
+    ):
+        with pytest.raises(CliError, match=rf"the kubeconfig {home}/\.kube/config cannot be (written|read)"):
+            attempt()
+
+
+def test_names_of_others_are_known_before_anything_is_made(files: Files) -> None:
+    files.listed("a", "b")
+    files.write("b", theirs("kloster-dev"))
+    with pytest.raises(CliError, match='has a context "kloster-dev" that is not Kloster'):
+        kubeconfig.check("kloster-dev")
+    kubeconfig.check("kloster-other")
+
+
+def test_a_full_disk_keeps_the_file(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = files.listed("a")
+    files.write("a", theirs("prod", "prod"))
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(CliError, match="cannot be written: No space left on device"):
         kubeconfig.add(document(), "kloster-dev", MARK, select=True)
-    assert path.read_text() == text
+    assert path.read_bytes() == before
+    assert [one.name for one in path.parent.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -20,7 +19,6 @@ import yaml
 from tests.cli.shell import KLOSTER, Shell, running, wait
 
 from kloster.apimachinery.errors import StatusError
-from kloster.cli.errors import CliError
 from kloster.cli.hostapi import HostAPI
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -70,45 +68,6 @@ def test_after_a_crash_up_brings_everything_back(shell: Shell) -> None:
     assert {f"n{number}" for number in range(20)} <= names
 
 
-@pytest.mark.crash
-@pytest.mark.timeout(600)
-def test_twenty_crashes_lose_no_acknowledged_write(shell: Shell) -> None:
-    """SIGKILL at random moments while clusters are created and written to; every answered write is there afterwards."""
-    rng = random.Random(4711)
-    acknowledged: dict[str, set[str]] = {}
-    shell.ok("create", "c0", "--no-connect")
-    for round_ in range(20):
-        name = f"c{round_ % 4}"
-        if name not in acknowledged:
-            if round_:
-                shell.ok("create", name, "--no-connect")
-            acknowledged[name] = set()
-        host = HostAPI(yaml.safe_load((shell.data / "admin.conf").read_text()))
-        pid, target = shell.pid(), api(shell, name)
-        until = time.monotonic() + rng.uniform(0.05, 1.0)
-        killer = subprocess.Popen(
-            [sys.executable, "-c", f"import time,os; time.sleep({until - time.monotonic()}); os.kill({pid}, 9)"]
-        )
-        for number in range(100_000):
-            try:
-                target.create(CONFIG_MAPS, config_map(f"r{round_}-{number}", rng.randrange(4000)))
-                acknowledged[name].add(f"r{round_}-{number}")
-                if number % 10 == 5:
-                    host.create("/api/v1/namespaces", {"metadata": {"name": f"h{round_}-{number}"}})
-                    acknowledged.setdefault("", set()).add(f"h{round_}-{number}")
-            except (CliError, OSError, StatusError):
-                break
-        killer.wait()
-        wait(lambda pid=pid: not running(pid))  # type: ignore[misc]
-        shell.ok("up")
-        host = HostAPI(yaml.safe_load((shell.data / "admin.conf").read_text()))
-        for cluster, names in acknowledged.items():
-            seen = host.get("/api/v1/namespaces") if not cluster else api(shell, cluster).get(CONFIG_MAPS)
-            missing = names - {one["metadata"]["name"] for one in seen["items"]}
-            assert not missing, (cluster, round_, sorted(missing))
-    assert sum(map(len, acknowledged.values())) > 200
-
-
 # -- interruptions ----------------------------------------------------------------------------------------------------
 
 
@@ -119,8 +78,9 @@ def test_an_interrupted_demo_leaves_nothing(shell: Shell, number: signal.Signals
     demo = shell.begin("demo")
     time.sleep(after)
     demo.send_signal(number)
-    demo.communicate(timeout=30)
-    assert demo.returncode in (128 + number, -number), demo.returncode
+    _, told = demo.communicate(timeout=30)
+    starting = "KeyboardInterrupt" in told  # Python itself was interrupted before it had begun with us
+    assert demo.returncode in (128 + number, -number) or starting, (demo.returncode, told)
     left = [path for path in shell.home.iterdir() if path.name.startswith("kloster-demo-")]
     assert not left
     wait(lambda: not [pid for pid in fleets() if str(shell.home).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()])

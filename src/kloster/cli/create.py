@@ -39,6 +39,8 @@ def run(
     clusters.check_name(name)
     clusters.check_name(namespace, "namespace")
     spec = _spec(file, kubernetes_version)
+    if connect:
+        kubeconfig.check(context or clusters.context_name(namespace, name))
     fleet = up.ensure(locate.find(data_dir), data_dir)
     host = fleet.host()
     began = time.monotonic()
@@ -90,9 +92,11 @@ def _spec(file: Path | None, version: str) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     if file is not None:
         try:
-            content = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
-        except (OSError, yaml.YAMLError) as error:
-            raise CliError(f"{file} cannot be read: {error}") from error
+            content = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        except OSError as error:
+            raise CliError(f"{file} cannot be read: {error.strerror}") from error
+        except (ValueError, yaml.YAMLError) as error:
+            raise CliError(f"{file} cannot be read as YAML: {error}") from error
         if content is not None and not isinstance(content, dict):
             raise CliError(f"{file}: expected a mapping with keys such as sync or policies, found {content!r}")
         spec = content or {}

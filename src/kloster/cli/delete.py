@@ -34,6 +34,7 @@ def run(
         wanted = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in items]
     else:
         wanted = [(namespace, name) for name in names]
+    list(kubeconfig.ours())  # a file that cannot be read is told before anything is deleted
     for where, name in wanted:
         clusters.get(host, where, name)
     for where, name in wanted:

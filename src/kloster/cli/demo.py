@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,9 @@ TIMEOUT = 60.0
 def run(
     *,
     kubernetes_version: Annotated[str, Parameter(help="Kubernetes version of the virtual cluster.")] = "1.34",
-    keep: Annotated[bool, Parameter(help="Leave the host running afterwards.", negative="")] = False,
+    keep: Annotated[
+        bool, Parameter(help="Leave the host running, to look around in it with kubectl.", negative="")
+    ] = False,
 ) -> None:
     """Start a host, create a virtual cluster, run an application in it, check everything, clean up.
 
@@ -34,6 +37,7 @@ def run(
 
       kloster demo
       kloster demo --kubernetes-version 1.31
+      kloster demo --keep
     """
     with _fleet(keep) as fleet:
         host = fleet.host()
@@ -47,7 +51,8 @@ def run(
             _wait(virtual)
         _show(host, virtual, cluster["status"]["hostNamespace"])
         output.say()
-        output.say(f"  connect kubectl:  {_environment(fleet)}kloster connect {NAME}")
+        for line in _how_to_connect(fleet, keep):
+            output.say(line)
         output.say()
         if keep:
             return
@@ -150,5 +155,25 @@ def _delete(host: HostAPI, host_namespace: str) -> None:
         raise CliError(f"the host still has {len(pods)} pods of the deleted cluster")
 
 
-def _environment(fleet: locate.Fleet) -> str:
-    return f"KLOSTER_DATA_DIR={fleet.directory.root} "
+def _how_to_connect(fleet: locate.Fleet, keep: bool) -> list[str]:
+    """The commands that connect kubectl; each works as it stands, here and afterwards."""
+    program, root = _program(), fleet.directory.root
+    if not keep:
+        return [
+            "  connect kubectl:  this demo is about to be removed; what connects kubectl is",
+            f"                    {program} create dev    to a cluster of your own",
+            f"                    {program} demo --keep   to a demo that stays (it prints the command)",
+        ]
+    return [
+        f"  connect kubectl:  {program} connect {NAME} --data-dir {root}",
+        f"  stop and remove:  {program} down --data-dir {root} && rm -r {root}",
+    ]
+
+
+def _program() -> str:
+    """How this program was called: in a checkout it need not be on PATH."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m {__package__}"
+    found = shutil.which(called.name)
+    return called.name if found is not None and Path(found).samefile(called) else str(called)

@@ -62,24 +62,66 @@ def target() -> Path:
 def read(path: Path) -> dict[str, Any]:
     """A file's content; an empty configuration if there is none. Raises CliError if it is damaged."""
     try:
-        content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except FileNotFoundError:
         content = None
-    except (OSError, yaml.YAMLError) as error:
-        raise CliError(f"the kubeconfig {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise _refused(path, f"cannot be read: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise _refused(path, f"cannot be read as YAML: {error}") from error
     if content is None:
         return {key: value.copy() if isinstance(value, list | dict) else value for key, value in EMPTY.items()}
-    if not isinstance(content, dict):
-        raise CliError(f"the kubeconfig {path} is no kubeconfig: expected a mapping, found {type(content).__name__}")
-    return content
+    _check(path, content)
+    found: dict[str, Any] = content
+    return found
+
+
+def _check(path: Path, content: Any) -> None:
+    """Raises CliError for what nobody could work with."""
+    _expect(path, "the file", content, dict, "a mapping")
+    for kind in ("clusters", "users", "contexts"):
+        for one in _expect(path, kind, content.get(kind) or [], list, "a list"):
+            _expect(path, f"each of {kind}", one, dict, "a mapping")
+    for one in content.get("contexts") or ():
+        where = f"context {one.get('name')}"
+        body = _expect(path, where, one.get("context") or {}, dict, "a mapping")
+        for extension in _expect(path, f"extensions of {where}", body.get("extensions") or [], list, "a list"):
+            _expect(path, f"each extension of {where}", extension, dict, "a mapping")
+
+
+def _expect(path: Path, what: str, value: Any, type_: type, wanted: str) -> Any:
+    if not isinstance(value, type_):
+        raise _refused(path, f"is no kubeconfig: {what}: expected {wanted}, found {type(value).__name__}")
+    return value
+
+
+def _refused(path: Path, text: str) -> CliError:
+    return CliError(f"the kubeconfig {path} {text}; correct it, or set KUBECONFIG to another file")
+
+
+def check(context: str) -> None:
+    """Raises CliError if `context` could not be added: before something is made that is to be connected to."""
+    for path in files():
+        _check_free(path, read(path), context)
+    path = target().resolve()
+    if path.exists() and not path.is_file():
+        raise _refused(path, "is no regular file")
+    present = next(one for one in (path, *path.parents) if one.exists())
+    if not os.access(path.parent if path.exists() else present, os.W_OK):
+        raise _refused(path, "cannot be written")
 
 
 @contextmanager
 def edited(path: Path) -> Iterator[dict[str, Any]]:
     """Change a file under kubectl's lock; it is written if the body ends well and something changed."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.exists() and not path.is_file():
+        raise _refused(path, "is no regular file")
     lock = path.with_name(path.name + ".lock")
-    _lock(lock)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _lock(lock)
+    except OSError as error:
+        raise _refused(path, f"cannot be written: {error.strerror}") from error
     try:
         content = read(path)
         before = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False)
@@ -106,12 +148,18 @@ def _lock(lock: Path) -> None:
 def _replace(path: Path, text: str) -> None:
     real = path.resolve()
     mode = real.stat().st_mode & 0o777 if real.exists() else 0o600
-    descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
     try:
-        with os.fdopen(descriptor, "w") as file:
+        descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    except OSError as error:
+        raise _refused(path, f"cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         Path(temporary).chmod(mode)
         Path(temporary).replace(real)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise _refused(path, f"cannot be written: {error.strerror}") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -171,9 +219,7 @@ def add(document: Mapping[str, Any], context: str, mark: Mark, *, select: bool) 
     path = target()
     was = current()[0]
     with edited(path) as content:
-        present = entry(content, "contexts", context)
-        if present is not None and mark_of(present) is None:
-            raise CliError(f'{path} has a context "{context}" that is not Kloster\'s; rename it, or use --context')
+        present = _check_free(path, content, context)
         previous = was if was != context else (mark_of(present) or mark).previous if present else ""
         kept = Mark(mark.data_dir, mark.namespace, mark.name, previous)
         _put(content, "clusters", {"name": context, "cluster": document["clusters"][0]["cluster"]})
@@ -185,6 +231,14 @@ def add(document: Mapping[str, Any], context: str, mark: Mark, *, select: bool) 
     if select:
         _clear_current_elsewhere(path)
     return was
+
+
+def _check_free(path: Path, content: Mapping[str, Any], context: str) -> dict[str, Any] | None:
+    """The context of that name if it is ours. Raises CliError if it is somebody else's."""
+    present = entry(content, "contexts", context)
+    if present is not None and mark_of(present) is None:
+        raise CliError(f'{path} has a context "{context}" that is not Kloster\'s; rename it, or use --context')
+    return present
 
 
 def _clear_current_elsewhere(chosen: Path) -> None:

@@ -28,7 +28,9 @@ def run(
       kloster token dev -s ci/deployer --duration 7200
     """
     fleet = locate.find(data_dir)
-    document = clusters.kubeconfig_of(fleet.host(), namespace, name)
+    host = fleet.host()
+    clusters.wait_ready(host, clusters.get(host, namespace, name))
+    document = clusters.kubeconfig_of(host, namespace, name)
     where, _, account = service_account.rpartition("/")
     request = {
         "apiVersion": "authentication.k8s.io/v1",
