@@ -10,7 +10,7 @@ PIP := tools/bootstrap/pip-25.3-py3-none-any.whl/pip
 GROUPS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clients test-crash examples lint types layers docs docs-check bench reference lock wheel clean
+.PHONY: help setup demo test test-clients test-crash examples lint types layers docs docs-check bench reference lock wheel wheel-check tutorial clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -72,7 +72,15 @@ lock: ## refresh requirements.lock (with hashes) from pyproject.toml
 	$(UV) export --quiet --all-groups --no-emit-project --no-annotate --no-header --format requirements-txt -o requirements.lock
 
 wheel: $(READY) ## build dist/*.whl
+	@rm -f dist/*.whl
 	$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
+
+wheel-check: wheel ## the wheel is small, imported fast, and works: installed, and by uvx
+	$(BIN)/python tools/check_wheel.py dist/*.whl --uv $(UV) --python $(PYTHON)
+
+tutorial: $(READY) ## follow docs/tutorial.md literally
+	@command -v kubectl >/dev/null || { echo "make tutorial needs kubectl on PATH, as the tutorial does"; exit 1; }
+	$(BIN)/python tools/docs/follow.py docs/tutorial.md --skip "## "
 
 clean: ## remove what make made
 	rm -rf $(VENV) .cache dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
