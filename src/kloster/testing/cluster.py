@@ -66,14 +66,22 @@ class Cluster(Libraries):
             self.spec["kubernetesVersion"] = virtualclusters.version(version)
         self._fleet = fleet
         self._known: Resources | None = None
-        self._started = False
+        self._begun = self._started = False
 
     # -- being there ------------------------------------------------------------------------------------------------
 
+    def begin(self) -> Self:
+        """Have the cluster made in the background; `start` waits for it."""
+        if not self._begun:
+            self.fleet = self._fleet or common()
+            virtualclusters.begin(self.fleet, self.name, self.spec)
+            self._begun = True
+        return self
+
     def start(self) -> Self:
         """Make the cluster; when this returns, it answers."""
-        self.fleet = self._fleet or common()
-        return self._reach(virtualclusters.create(self.fleet, self.name, self.spec))
+        self.begin()
+        return self._reach(virtualclusters.wait_ready(self.fleet, self.name))
 
     def join(self) -> Self:
         """Use the cluster of this name that the fleet serves already."""

@@ -133,13 +133,12 @@ def _kloster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def kloster_cluster(
-    request: pytest.FixtureRequest,
     _kloster: Session,
     kloster_version: str,
     kloster_prepare: Callable[[Cluster], object] | None,
 ) -> Iterator[Cluster]:
     """A cluster for this test alone, as `kloster_prepare` has left it."""
-    cluster: Cluster = _fail_shortly(_kloster.cluster, request.node.name, kloster_version, kloster_prepare)
+    cluster: Cluster = _fail_shortly(_kloster.cluster, kloster_version, kloster_prepare)
     try:
         yield cluster
     finally:
@@ -151,7 +150,7 @@ def kloster_session_cluster(
     _kloster: Session, kloster_version: str, kloster_prepare: Callable[[Cluster], object] | None
 ) -> Iterator[Cluster]:
     """A cluster that all tests of the session (under xdist: of a worker) share, as `kloster_prepare` has left it."""
-    cluster: Cluster = _fail_shortly(_kloster.cluster, "session", kloster_version, kloster_prepare)
+    cluster: Cluster = _fail_shortly(_kloster.cluster, kloster_version, kloster_prepare)
     try:
         yield cluster
     finally:

@@ -11,7 +11,6 @@ from kloster.testing.cluster import Cluster
 from kloster.testing.fleets import Fleet
 
 Prepare = Callable[[Cluster], object] | None
-LONGEST = 30
 
 
 class Session:
@@ -20,19 +19,28 @@ class Session:
     def __init__(self, root: Path) -> None:
         self.fleet = Fleet(root)
         self._prepared: dict[tuple[str, Prepare], Cluster] = {}
+        self._spares: dict[tuple[str, Prepare], Cluster] = {}
 
     def close(self) -> None:
         self.fleet.close()
 
-    def cluster(self, test: str, version: str, prepare: Prepare) -> Cluster:
-        """A new cluster, as `prepare` leaves it: a fork of the one that was prepared."""
-        name = f"test-{_label(test)}-*"
+    def cluster(self, version: str, prepare: Prepare) -> Cluster:
+        """A new cluster, as `prepare` leaves it: a fork of the one that was prepared.
+
+        The next one like it is made while the test runs that gets this one.
+        """
+        spare = self._spares.pop((version, prepare), None) or self._new(version, prepare)
+        cluster = spare.start()
+        self._spares[version, prepare] = self._new(version, prepare).begin()
+        return cluster
+
+    def _new(self, version: str, prepare: Prepare) -> Cluster:
         if prepare is None:
-            return Cluster(version, name=name, fleet=self.fleet).start()
+            return Cluster(version, fleet=self.fleet)
         prepared = self._prepared.get((version, prepare))
         if prepared is None:
             prepared = self._prepared[version, prepare] = self._prepare(version, prepare)
-        return prepared.fork(name=name).start()
+        return prepared.fork()
 
     def _prepare(self, version: str, prepare: Callable[[Cluster], object]) -> Cluster:
         """The prepared cluster: made by the process that needs it first, while the others of the run wait for it."""
@@ -52,12 +60,3 @@ class Session:
                 raise
             file.write(cluster.name)
             return cluster
-
-
-def _label(test: str) -> str:
-    """A test's name as a part of a cluster's."""
-    text = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in test.lower())
-    plain = "-".join(part for part in text.removeprefix("test").split("-") if part)
-    if len(plain) > LONGEST:
-        return f"{plain[: LONGEST - 7].rstrip('-')}-{hashlib.sha256(test.encode()).hexdigest()[:6]}"
-    return plain or "case"

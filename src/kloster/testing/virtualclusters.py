@@ -35,8 +35,8 @@ def named(pattern: str) -> str:
     return pattern.replace("*", "".join(secrets.choice(LETTERS) for _ in range(6)))
 
 
-def create(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The VirtualCluster, ready. Raises TestingError with the fleet's reason if it cannot be."""
+def begin(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the fleet make a cluster. Returns the VirtualCluster as it is now. Raises TestingError."""
     body = {
         "apiVersion": VIRTUAL_CLUSTERS.api_version,
         "kind": VIRTUAL_CLUSTERS.kind,
@@ -44,11 +44,17 @@ def create(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         "spec": dict(spec),
     }
     try:
-        found = fleet.request("POST", VIRTUAL_CLUSTERS.path(NAMESPACE), body)
+        made: dict[str, Any] = fleet.request("POST", VIRTUAL_CLUSTERS.path(NAMESPACE), body)
+        return made
     except StatusError as error:
         raise TestingError(f'cluster "{name}" cannot be created: {error.message}') from error
+
+
+def wait_ready(fleet: Fleet, name: str) -> dict[str, Any]:
+    """The VirtualCluster, ready. Raises TestingError with the fleet's reason if it cannot be."""
     ends = time.monotonic() + TIMEOUT
     while True:
+        found = fleet.request("GET", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
         ready = condition(found, "Ready") or {}
         if ready.get("status") == "True":
             return dict(found)
@@ -57,8 +63,7 @@ def create(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
             fleet.request("DELETE", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
             text = ready.get("message") or "its status says nothing"
             raise TestingError(text if refused else f'cluster "{name}" was not ready after {TIMEOUT:.0f} s: {text}')
-        time.sleep(0.003)
-        found = fleet.request("GET", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
+        time.sleep(0.005)
 
 
 def get(fleet: Fleet, name: str) -> dict[str, Any]:
