@@ -63,7 +63,8 @@ class Entry:
             return self
         return replace(self, fields=fields, time=self.time if time is None else time, stored=None)
 
-    def encoded(self) -> Object:
+    def encoded(self, ordered: FieldSet | None = None) -> Object:
+        """As it stands in the object; `ordered` are its paths if they are in order already."""
         if self.stored is not None:
             return self.stored
         entry: Object = {}
@@ -74,7 +75,7 @@ class Entry:
         if self.time:
             entry["time"] = self.time
         entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = fieldset.ordered(self.fields)
+        entry["fieldsV1"] = fieldset.ordered(self.fields) if ordered is None else ordered
         if self.identity.subresource:
             entry["subresource"] = self.identity.subresource
         return entry

@@ -11,7 +11,7 @@ Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/ (KEP-5
 from __future__ import annotations
 
 from kloster.apimachinery import Object
-from kloster.apimachinery.apply import conflicts, fieldset, lastapplied, managed
+from kloster.apimachinery.apply import conflicts, created, fieldset, lastapplied, managed
 from kloster.apimachinery.apply.compare import compare
 from kloster.apimachinery.apply.empty import zero
 from kloster.apimachinery.apply.fieldset import FieldSet
@@ -22,7 +22,7 @@ from kloster.apimachinery.apply.shape import validate
 from kloster.apimachinery.apply.typed import ItemError, fieldset_of, reconciled, with_named_fields
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import StatusError, bad_request
-from kloster.apimachinery.schema.model import Type
+from kloster.apimachinery.schema.model import StructType, Type
 
 BEFORE_FIRST_APPLY = "before-first-apply"
 
@@ -65,6 +65,9 @@ def track_update(
     old ones; others replace the stored ones; an empty entry forgets them.
     """
     try:
+        if old is None and isinstance(type, StructType) and new.get("metadata", {}).get("managedFields") is None:
+            who = managed.identity(manager, operation, api_version, subresource)
+            return _created_by(new, type, who, api_version, now, reset)
         managers = _base(old, new, subresource)
         if not managers and old is not None:
             # Objects without managers are not tracked until somebody applies.
@@ -75,6 +78,17 @@ def track_update(
     except ItemError:
         # Upstream drops what it can no longer tell.
         return []
+
+
+def _created_by(new: Object, type: StructType, who: Identity, api_version: str, now: str, reset: Reset) -> list[Object]:
+    """The managedFields of what `who` creates."""
+
+    def compute() -> FieldSet:
+        _, modified, added = _compare(zero(type), new, type, reset)
+        return fieldset.difference(fieldset.union(modified, added), _STRIPPED)
+
+    own = created.fields(new, type, reset, compute)
+    return [Entry(who, api_version, now, own).encoded(own)] if own else []
 
 
 def _base(old: Object | None, new: Object, subresource: str) -> Managers:
