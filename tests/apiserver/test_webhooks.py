@@ -12,7 +12,8 @@ from tests.apiserver import world
 from tests.apiserver.world import Api
 
 from kloster.apimachinery import Object
-from kloster.apiserver.cluster import ServedCluster, Settings, WebhookFailed
+from kloster.apiserver.cluster import ServedCluster, Settings
+from kloster.apiserver.pending import WebhookFailed
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1"
 MAPS = "/api/v1/namespaces/n/configmaps"

@@ -7,7 +7,7 @@ document or the decoded object; where that takes long, aside: the answer is then
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver import aside, flow, negotiation, storage, tables, yaml_text
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, PLAIN, YAML, Form
+from kloster.apiserver.pending import Pending
 from kloster.apiserver.resources import Served
 from kloster.client.transport import Response
 from kloster.stores.api import Entry
@@ -67,6 +68,21 @@ def entry(call: Call, found: Entry, status: int = 200) -> Answer:
     if form.media == JSON and not call.pretty():  # nearly always: what is stored, copied once
         return Response(status, headers(call), forms.document(served, found, end=LINE_END))
     return whole(call, forms.document(served, found), status, form, served.kind.type)
+
+
+TRIES = 64
+"""How often an answer may need another answer from outside."""
+
+
+async def settled(call: Call, make: Callable[[], Answer]) -> Response:
+    """What `make` comes to, once everything that it needs from outside is known. Raises StatusError."""
+    for _ in range(TRIES):
+        try:
+            found = make()
+            return found if isinstance(found, Response) else await found
+        except Pending as pending:
+            await pending.ask(call.cluster.outside)
+    raise errors.internal("webhooks were asked again and again")
 
 
 def item(call: Call, value: Object, status: int = 200, served: Served | None = None) -> Answer:

@@ -17,7 +17,8 @@ from typing import TypeVar
 from kloster.aio.aside import Abandoned, Busy, on_loop
 from kloster.apimachinery import errors
 from kloster.apiserver import storage
-from kloster.apiserver.call import Call, Pending
+from kloster.apiserver.call import Call
+from kloster.apiserver.pending import Pending
 from kloster.stores.api import Decision, Entry, Event, Key, Operation, Store, View
 
 Result = TypeVar("Result")
@@ -62,7 +63,7 @@ async def transact(call: Call, long: bool, decide: Decision) -> Sequence[Event]:
             return await _transact(call, long, decide)
         except Pending as pending:
             del call.warnings[told:]  # the next decision warns again
-            await pending.ask()
+            await pending.ask(call.cluster.outside)
 
 
 async def _transact(call: Call, long: bool, decide: Decision) -> Sequence[Event]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kloster.apimachinery import errors
@@ -14,14 +13,6 @@ from kloster.apiserver.resources import Served
 from kloster.client.transport import Request, User
 
 NOBODY = User("")
-
-
-class Pending(Exception):
-    """A decision cannot be made yet: `ask` asks somebody outside, then it is to be made anew."""
-
-    def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
-        super().__init__("an answer from outside is missing")
-        self.ask = ask
 
 
 class Call:

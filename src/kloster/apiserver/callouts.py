@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from kloster.apimachinery import Object
-from kloster.apiserver.cluster import ServedCluster, WebhookFailed
+from kloster.apiserver.cluster import ServedCluster
+from kloster.apiserver.pending import WebhookFailed
 from kloster.client.errors import ConnectionFailed
 from kloster.client.outgoing import Answer, Outgoing, Reach
 

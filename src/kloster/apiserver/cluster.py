@@ -25,6 +25,7 @@ from kloster.apiserver.customresources.link import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import JSON, YAML, Codec
 from kloster.apiserver.observability.metrics import Tally
+from kloster.apiserver.pending import WebhookFailed
 from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.rehearsal import Rehearsal
 from kloster.apiserver.resources import Resources, built_in
@@ -101,10 +102,6 @@ class OpenAPIDocuments(Protocol):
         ...
 
 
-class WebhookFailed(Exception):
-    """A webhook gave no usable answer. The text is what stands after ``failed to call webhook: ``."""
-
-
 class WebhookCaller(Protocol):
     """Asks webhooks: those of admission and of conversion."""
 
@@ -165,6 +162,12 @@ class ServedCluster:
         self.offered = (JSON, YAML, *self.codecs)
         self.resources = Resources(built_in(self.catalog))
         self.view = LiveView(self.id, self.store, self.resources, self.forms)
+
+    async def outside(self, client: Object, body: bytes, timeout: float) -> bytes:
+        """Asks a webhook (`pending.Outside`). Raises WebhookFailed."""
+        if self.ports.webhooks is None:
+            raise WebhookFailed("this server calls no webhooks")
+        return await self.ports.webhooks(self, client, body, timeout)
 
     def serve_custom_resources(self, build: Builder) -> None:
         """From now on serve what CustomResourceDefinitions say, as `build` reads them."""

@@ -26,6 +26,7 @@ from kloster.apiserver.authentication import impersonation
 from kloster.apiserver.authorization import messages
 from kloster.apiserver.call import Call
 from kloster.apiserver.cluster import ServedCluster
+from kloster.apiserver.pending import Pending
 from kloster.client.inprocess import Handler
 from kloster.client.transport import Request, Response
 from kloster.stores.api import StoreFailed
@@ -91,6 +92,8 @@ def _answer(call: Call) -> Answer:
             answer = stage(call)
             if answer is not None:
                 return answer if isinstance(answer, Response) else _wait(call, answer)
+    except Pending as pending:
+        return _wait(call, _asked(call, pending))
     except Exception as failure:
         return _failed(call, failure)
     return answers.not_found_text(call)
@@ -98,9 +101,19 @@ def _answer(call: Call) -> Answer:
 
 async def _wait(call: Call, answer: Awaitable[Response]) -> Response:
     try:
-        return await answer
+        try:
+            return await answer
+        except Pending as pending:
+            return await _asked(call, pending)
     except Exception as failure:
         return _failed(call, failure)
+
+
+async def _asked(call: Call, pending: Pending) -> Response:
+    """The answer to a request that needs another answer first, from a webhook. Nothing has been written yet: whoever
+    writes waits by itself (`aside.transact`, `answers.settled`)."""
+    await pending.ask(call.cluster.outside)
+    return await answers.settled(call, partial(dispatch.dispatch, call))
 
 
 def _failed(call: Call, failure: Exception) -> Response:

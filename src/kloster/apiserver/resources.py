@@ -44,12 +44,14 @@ class Served:
     item_prefix     the same for items of a list: items of built-in lists carry no kind and apiVersion
     scale     where /scale finds its numbers
     terminating  its definition is being deleted: nothing new may come
+    asks      its objects are converted by a webhook: what is to be shown may have to be asked for (`pending`)
     seal      removes what the storage version does not know (custom resources), None: nothing can be there
     deprecation  a warning that goes with every answer
     resource  the same as controllers address it
     """
 
     __slots__ = (
+        "asks",
         "deprecation",
         "direct",
         "group",
@@ -78,6 +80,7 @@ class Served:
         self.scale = scale or ScalePaths()
         self.deprecation = ""
         self.terminating = False
+        self.asks = False
         self.seal: Callable[[Object], Object] | None = None
         self.direct = kind is storage
         self.group = kind.group

@@ -91,6 +91,12 @@ def thaw(served: Served, entry: Entry, revision: int = 0) -> Object:
     return item
 
 
+def nominal(served: Served, entry: Entry) -> Object:
+    """The object as it was stored, whatever the version, in the name of the storage version."""
+    item: Object = orjson.loads(item_bytes(entry, served.storage_prefix, Parts(entry.head, entry.tail)))
+    return item
+
+
 def _stored_version(served: Served, entry: Entry) -> str:
     version = entry.version.partition("@")[0]
     group = served.storage.group

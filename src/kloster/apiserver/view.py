@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from kloster.apimachinery import Object
+from kloster.apiserver import storage
 from kloster.apiserver.forms import FormCache
+from kloster.apiserver.pending import Pending
 from kloster.apiserver.resources import Resources, Served
 from kloster.stores.api import Compacted, Entry, Key, Store, StoreClosed, Subscription
 
@@ -52,8 +54,7 @@ class LiveView:
         served = self._served(resource)
         if served is None:
             return []
-        forms = self._forms
-        return [forms.object(served, entry) for entry in self._store.scan(resource, namespace)]
+        return [self._decoded(served, entry) for entry in self._store.scan(resource, namespace)]
 
     def subscribe(self, resource: str, handler: Handler) -> Callable[[], None]:
         return _Follower(self, self._id, self._store, resource, handler).close
@@ -61,7 +62,15 @@ class LiveView:
     def object(self, entry: Entry) -> Object | None:
         """The decoded object; None if its resource is served no longer."""
         served = self._served(entry.key.resource)
-        return None if served is None else self._forms.object(served, entry)
+        return None if served is None else self._decoded(served, entry)
+
+    def _decoded(self, served: Served, entry: Entry) -> Object:
+        """Who reads here cannot wait for a conversion webhook. What was stored in an older version and has not been
+        converted lately is shown as it was stored, in the name of the present one: the metadata is right."""
+        try:
+            return self._forms.object(served, entry)
+        except Pending:
+            return storage.nominal(served, entry)
 
     def _served(self, resource: str) -> Served | None:
         resources = self._resources

@@ -15,8 +15,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from kloster.apimachinery.errors import StatusError
+from kloster.apiserver.pending import Pending
 from kloster.apiserver.selection import Selection
 from kloster.stores.api import Compacted, Entry, Event, Store, StoreClosed, Subscription
 
@@ -31,6 +34,12 @@ class Frames(Protocol):
     def event(self, type: str, entry: Entry, revision: int) -> bytes: ...
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes: ...
+
+    def error(self, failure: StatusError) -> bytes: ...
+
+    async def settle(self, pending: Pending) -> None:
+        """Ask for what an event needs from outside. Raises StatusError."""
+        ...
 
 
 def change(selected: Selection, event: Event) -> tuple[str, Entry] | None:
@@ -156,7 +165,7 @@ class WatchStream:
     async def __anext__(self) -> bytes:
         while not self._closed:
             if self._initial is not None:
-                chunk = b"".join(self._show_initial(self._initial))
+                chunk = await self._made(partial(self._show_initial, self._initial))
                 self._initial = None
                 if chunk:
                     return chunk
@@ -166,7 +175,7 @@ class WatchStream:
                 events = self._subscription.drain(_BATCH)
             except (Compacted, StoreClosed):
                 break
-            chunk = b"".join(self._encode(events))
+            chunk = await self._made(partial(self._encode, events)) if events else b""
             if chunk:
                 return chunk
             if events:
@@ -183,6 +192,18 @@ class WatchStream:
                 self._waiter = None
         await self.aclose()
         raise StopAsyncIteration
+
+    async def _made(self, make: Callable[[], Iterator[bytes]]) -> bytes:
+        """The chunk, once everything that it needs from outside is known. What cannot be had ends the watch."""
+        while True:
+            try:
+                return b"".join(make())
+            except Pending as pending:
+                try:
+                    await self._frames.settle(pending)
+                except StatusError as error:
+                    await self.aclose()
+                    return self._frames.error(error)
 
     def _show_initial(self, entries: Sequence[Entry]) -> Iterator[bytes]:
         for entry in entries:

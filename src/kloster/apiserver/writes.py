@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import orjson
@@ -390,9 +391,9 @@ async def answer(call: Call, events: Sequence[Event], outcome: Outcome, options:
     """The answer to a create, update or patch."""
     status = 201 if outcome.created else 200
     if outcome.entry is not None:
-        found = answers.entry(call, outcome.entry, status)
+        make = partial(answers.entry, call, outcome.entry, status)
     elif options.dry_run or outcome.deleted:
-        found = answers.item(call, outcome.item, status)
+        make = partial(answers.item, call, outcome.item, status)
     else:
-        found = answers.entry(call, written(events, call.resource, outcome.item), status)
-    return found if isinstance(found, Response) else await found
+        make = partial(answers.entry, call, written(events, call.resource, outcome.item), status)
+    return await answers.settled(call, make)

@@ -24,6 +24,7 @@ import orjson
 from kloster.apimachinery import Object
 from kloster.apimachinery.schema.build import META
 from kloster.apimachinery.versions import version_priority
+from kloster.apiserver.customresources.conversion import Conversion
 from kloster.apiserver.customresources.link import Builder
 from kloster.apiserver.customresources.versions import Version
 from kloster.apiserver.resources import ScalePaths, Served
@@ -56,7 +57,7 @@ class _Builder:
         if not conditions.is_true(status.get("conditions"), "Established"):
             return ()
         terminating = conditions.is_true(status.get("conditions"), "Terminating")
-        key = _digest((definition["spec"], status.get("acceptedNames"), terminating))
+        key = _digest((definition["spec"], status.get("acceptedNames"), terminating, _owner(definition)))
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = _build(definition, terminating, self._versions(definition["spec"]))
@@ -67,8 +68,19 @@ class _Builder:
         return found
 
     def _versions(self, spec: Object) -> dict[str, Version]:
-        made = (Version(spec, version, self._object_meta, self._minor) for version in spec["versions"])
-        return {version.name: version for version in made}
+        made = {one["name"]: Version(spec, one, self._object_meta, self._minor) for one in spec["versions"]}
+        if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+            shared = Conversion(spec)
+            for version in made.values():
+                version.conversion = shared
+        return made
+
+
+def _owner(definition: Object) -> str:
+    """Whose a definition is, if that matters: what a webhook has answered one cluster is none of another's business,
+    and behind the same Service there may be another webhook there."""
+    webhook = (definition["spec"].get("conversion") or {}).get("strategy") == "Webhook"
+    return str(definition["metadata"].get("uid")) if webhook else ""
 
 
 def _digest(value: object) -> bytes:
@@ -98,6 +110,7 @@ def _build(definition: Object, terminating: bool, versions: dict[str, Version]) 
         found.strategy = kinds[name].strategy
         found.seal = storage.seal
         found.terminating = terminating
+        found.asks = version.conversion is not None and not found.direct
         if version.deprecated:
             found.deprecation = version.deprecation or _deprecation(spec, version.name)
         served.append(found)

@@ -18,6 +18,7 @@ from kloster.apimachinery.schema.decode import prune
 from kloster.apimachinery.schema.model import Field, StructType
 from kloster.apimachinery.structural import defaulting, graph
 from kloster.apimachinery.structural.model import Structural
+from kloster.apiserver.customresources import conversion as conversions
 from kloster.apiserver.customresources.validation import Validator
 from kloster.apiserver.resources import ScalePaths
 from kloster.kinds import cells
@@ -67,6 +68,9 @@ class Version:
         self.scale = _scale(self._scale)
         self.selectable = tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ())
         self._columns = version.get("additionalPrinterColumns") or [_AGE]
+        self._group: str = spec["group"]
+        self._stored = next(one["name"] for one in spec["versions"] if one.get("storage"))
+        self.conversion: conversions.Conversion | None = None
         self._text = orjson.dumps((version.get("schema") or {}).get("openAPIV3Schema") or {})
         self.type: StructType = _LazyRoot(f"{self.api_version}.{kind}", self)
 
@@ -124,21 +128,33 @@ class Version:
     def strategy(self, storage: Version, versions: Mapping[str, Version]) -> Strategy:
         """The behaviour of requests in this version; objects are in the `storage` version."""
         foreign = storage is not self
+        shown: Callable[[Object], Object] = self.seal
+        if self.conversion is not None and foreign:
+            shown, _ = conversions.rules(
+                self.conversion, storage.api_version, self.api_version, self.seal, self.default
+            )
         return Strategy(
             default=storage.default,
             prepare_create=self._prepare_create,
             prepare_update=self._prepare_update,
             prepare_status=_prepare_status,
-            validate=lambda item: self.validator.create(item),
-            validate_update=lambda new, old: self.validator.update(new, old),
-            validate_status=lambda new, old: self.validator.update_status(new, old),
+            validate=lambda item: self.validator.create(self._own(item)),
+            validate_update=lambda new, old: self.validator.update(self._own(new), self._own(old)),
+            validate_status=lambda new, old: self.validator.update_status(self._own(new), self._own(old)),
             generation=True,
             status=self.has_status,
             unconditional_update=False,
-            cells=(lambda item, now: self.cells(self.seal(item), now)) if foreign else self.cells,
+            cells=(lambda item, now: self.cells(shown(item), now)) if foreign else self.cells,
             fields={path: _reader(path) for version in versions.values() for path in version.selectable},
             convert=_conversions(storage, versions),
         )
+
+    def _own(self, item: Object) -> Object:
+        """An object in the storage version as this version's schema judges it. What a webhook converts is judged after
+        a way there and back; without one nothing but the name of the version changes."""
+        if self.conversion is None:
+            return item
+        return self.conversion.convert(item, f"{self._group}/{self._stored}", self.api_version)
 
     def _prepare_create(self, item: Object) -> None:
         if self.has_status:
@@ -192,9 +208,15 @@ def _conversions(storage: Version, versions: Mapping[str, Version]) -> dict[tupl
     """
     rules: dict[tuple[str, str], Conversion] = {}
     for name, version in versions.items():
-        if version is not storage:
+        if version is storage:
+            continue
+        if version.conversion is None:
             rules[storage.name, name] = version.seal
             rules[name, storage.name] = _defaulted(version)
+        else:
+            rules[storage.name, name], rules[name, storage.name] = conversions.rules(
+                version.conversion, storage.api_version, version.api_version, version.seal, version.default
+            )
     return rules
 
 

@@ -74,8 +74,7 @@ async def serve(call: Call) -> Response:
         return deletion.decide(view, entry)
 
     events = await aside.transact(call, long, decide)
-    answer = deletion.answer(events)
-    return answer if isinstance(answer, Response) else await answer
+    return await answers.settled(call, partial(deletion.answer, events))
 
 
 # --- options ------------------------------------------------------------------------------------------------------

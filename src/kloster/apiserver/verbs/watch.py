@@ -18,6 +18,7 @@ from kloster.apiserver import answers, negotiation, options, selection, tables, 
 from kloster.apiserver.call import Call
 from kloster.apiserver.negotiation import JSON, Codec, Form
 from kloster.apiserver.options import ListOptions
+from kloster.apiserver.pending import Pending
 from kloster.apiserver.resources import Served
 from kloster.apiserver.selection import Selection
 from kloster.apiserver.watch import WatchStream
@@ -169,6 +170,9 @@ class JsonFrames:
 
     def error(self, failure: StatusError) -> bytes:
         return self.frame("ERROR", orjson.dumps(failure.status()))
+
+    async def settle(self, pending: Pending) -> None:
+        await pending.ask(self.call.cluster.outside)
 
     def frame(self, type: str, document: bytes) -> bytes:
         return b'{"type":"%b","object":%b}\n' % (type.encode(), document)

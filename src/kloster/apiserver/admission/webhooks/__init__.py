@@ -2,7 +2,7 @@
 
 The model first. A write is decided synchronously inside the store's transaction, and an answer from outside takes
 long. So the decision is *rehearsed*: it runs up to the point where a webhook must be asked, and there it stops with
-`Pending` (`kloster.apiserver.call`). Whoever made the transaction has the question answered, outside of it, and decides
+`Pending` (`apiserver/pending`). Whoever made the transaction has the question answered, outside of it, and decides
 anew; then the answer is known (`exchange`), provided that the object is still the one that was asked about. If somebody
 else changed it meanwhile, everything is asked again, as upstream does when it retries.
 

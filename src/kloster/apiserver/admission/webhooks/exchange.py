@@ -30,8 +30,8 @@ from kloster.apiserver.admission.api import Attempt
 from kloster.apiserver.admission.webhooks import hooks, matching, review
 from kloster.apiserver.admission.webhooks.hooks import Hook, Hooks
 from kloster.apiserver.admission.webhooks.review import BadAnswer, Question
-from kloster.apiserver.call import Call, Pending
-from kloster.apiserver.cluster import WebhookFailed
+from kloster.apiserver.call import Call
+from kloster.apiserver.pending import Outside, Pending, WebhookFailed
 from kloster.apiserver.resources import Served
 from kloster.stores.api import View
 
@@ -119,7 +119,7 @@ class Exchange:
             raise Pending(partial(self._second, question, clone(attempt.item), again))
         attempt.item = clone(self._rounds[1].item)
 
-    async def _first(self, question: Question, item: Object) -> None:
+    async def _first(self, question: Question, item: Object, _: Outside) -> None:
         attempt, passing = question.attempt, _Round(item)
         for hook in self.hooks.mutating:
             seen = matching.version(hook, attempt, passing.item if attempt.item else None)
@@ -131,7 +131,7 @@ class Exchange:
                 passing.called.append(hook)
         self._rounds.append(passing)
 
-    async def _second(self, question: Question, item: Object, again: Sequence[Hook]) -> None:
+    async def _second(self, question: Question, item: Object, again: Sequence[Hook], _: Outside) -> None:
         passing = _Round(item)
         for hook in self.hooks.mutating:
             if hook in again and (seen := matching.version(hook, question.attempt, passing.item)) is not None:
@@ -167,7 +167,7 @@ class Exchange:
         if wanted:
             raise Pending(partial(self._all, Question(attempt, options), wanted, clone(attempt.item)))
 
-    async def _all(self, question: Question, wanted: Sequence[tuple[Hook, Served]], item: Object) -> None:
+    async def _all(self, question: Question, wanted: Sequence[tuple[Hook, Served]], item: Object, _: Outside) -> None:
         told = item if question.attempt.item else None
         results = await asyncio.gather(
             *(self._agree(question, hook, seen, told) for hook, seen in wanted), return_exceptions=True
@@ -199,12 +199,10 @@ class Exchange:
         if question.attempt.dry_run and hook.side_effects not in QUIET:
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
         cluster = self.call.cluster
-        if cluster.ports.webhooks is None:
-            raise _Failed("failed to call webhook: this server calls no webhooks")
         uid = cluster.random.uid()
         try:
             body = question.body(hook, seen, item, uid)
-            answered = await cluster.ports.webhooks(cluster, hook.client, body, hook.timeout)
+            answered = await cluster.outside(hook.client, body, hook.timeout)
             answer = review.read(hook, uid, answered, mutating)
         except WebhookFailed as error:
             raise _Failed(f"failed to call webhook: {error}") from error
