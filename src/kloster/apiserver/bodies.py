@@ -146,11 +146,15 @@ def _object(value: Any, body: bytes, kind: str) -> Object:
     check_size(value, body)
     if isinstance(value, dict):
         return value
-    text = (
-        f"json: cannot unmarshal {shape_of(value)} into Go value of type struct "
-        '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+    raise unrecognized(kind, no_object(value), body)
+
+
+def no_object(value: Any) -> str:
+    """What Go says of a value that should be an object."""
+    return (
+        f"couldn't get version/kind; json parse error: json: cannot unmarshal {shape_of(value)} into Go value of type "
+        'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
     )
-    raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
 
 
 def bound(body: bytes) -> None:

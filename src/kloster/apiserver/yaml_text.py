@@ -194,7 +194,7 @@ def problem(error: yaml.YAMLError) -> str:
     """The error as Go's YAML library words it, as far as the parsers agree (both are libyaml's)."""
     found = getattr(error, "problem", None)
     if found is None:
-        return str(error)
+        return str(getattr(error, "reason", None) or error)
     if found == "exceeded maximum nesting depth":
         return "exceeded max depth of 10000"
     mark = getattr(error, "problem_mark", None)

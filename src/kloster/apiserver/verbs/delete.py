@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import yaml
+
 from kloster.aio.aside import on_loop
 from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object, errors
@@ -122,20 +124,34 @@ def _from_body(call: Call) -> Object:
             raise StatusError(500, "", str(error)) from None
     if media not in (JSON, YAML):
         raise negotiation.unsupported_body(media, call.offered())
-    try:
-        value = yaml_text.load(body)[0] if media == YAML else bodies.parse_json(body, "DeleteOptions")
-        if not isinstance(value, dict):
-            raise StatusError(500, "", "couldn't get version/kind; json parse error")
-    except StatusError:
-        # Upstream answers a body that cannot be read with a plain 500.
-        text = f"couldn't get version/kind; json parse error: {bodies.json_problem(body)}"
-        raise StatusError(500, "", text) from None
+    value = _yaml(body) if media == YAML else _json(body)
     kind = value.get("kind") or "DeleteOptions"
     if kind != "DeleteOptions":
         version = value.get("apiVersion") or "meta.k8s.io/v1"
         text = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:110"'
         raise StatusError(500, "", text)
     return decode(type_, value).object
+
+
+def _json(body: bytes) -> Object:
+    """Upstream answers a body that cannot be read with a plain 500."""
+    try:
+        return bodies.parse_json(body, "DeleteOptions")
+    except StatusError as error:
+        if error.code == 413:
+            raise
+        text = f"couldn't get version/kind; json parse error: {bodies.json_problem(body)}"
+        raise StatusError(500, "", text) from None
+
+
+def _yaml(body: bytes) -> Object:
+    try:
+        value = yaml_text.load(body)[0]
+    except yaml.YAMLError as error:
+        raise StatusError(500, "", f"yaml: {yaml_text.problem(error)}") from None
+    if value is not None and not isinstance(value, dict):
+        raise StatusError(500, "", bodies.no_object(value))
+    return value or {}
 
 
 def _from_query(call: Call) -> Object:
