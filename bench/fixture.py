@@ -62,12 +62,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             session = Session(Path(folder) / "kloster")
             try:
-                turns.append(
-                    {"plain " + key: value for key, value in _turn(session, None, given.tests, given.work).items()}
-                )
-                turns[-1] |= {
-                    "fork " + key: value for key, value in _turn(session, prepare, given.tests, given.work).items()
-                }
+                plain = _turn(session, None, given.tests, given.work)
+                forks = _turn(session, prepare, given.tests, given.work)
             finally:
                 session.close()
         turns.append({**{f"plain {key}": plain[key] for key in plain}, **{f"fork {key}": forks[key] for key in forks}})

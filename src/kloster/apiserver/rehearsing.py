@@ -6,7 +6,7 @@ What Kloster's own parts ask in process takes no part: it is neither recorded no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
@@ -25,7 +25,8 @@ from kloster.client.transport import Response
 Answer = Response | Awaitable[Response]
 
 ROOT = "/kloster.dev/testing/"
-_VERBS: Mapping[str, str] = {"POST": "create", "PUT": "update"}
+MOST_SECONDS = 360 * 86400
+"""How far a cluster's time may be ahead: the certificate of who moves it lasts a year."""
 
 
 def takes_part(call: Call) -> bool:
@@ -135,8 +136,8 @@ def _error(call: Call, code: int) -> StatusError:
 # -- what a test asks -------------------------------------------------------------------------------------------------
 
 
-def _serve(call: Call, rehearsal: Rehearsal) -> Response:
-    """``requests`` and ``faults`` below ROOT; who may has been decided by the authorizer."""
+def _serve(call: Call, rehearsal: Rehearsal) -> Answer:
+    """``requests``, ``faults`` and ``clock`` below ROOT; who may has been decided by the authorizer."""
     method, what = call.request.method, call.target.path.removeprefix(ROOT)
     if what == "requests" and method == "GET":
         after = call.request.param("after") or "0"
@@ -151,7 +152,30 @@ def _serve(call: Call, rehearsal: Rehearsal) -> Response:
         except ValueError as error:
             raise errors.bad_request(str(error)) from error
         return _json(call, rehearsal.faults.to_json())
+    if what == "clock" and method == "GET":
+        return _json(call, _time(rehearsal))
+    if what == "clock" and method == "POST":
+        return _advance(call, rehearsal)
     raise errors.path_not_found()
+
+
+async def _advance(call: Call, rehearsal: Rehearsal) -> Response:
+    """Move the cluster's time on, by the seconds that the body says. It never goes back."""
+    try:
+        seconds = orjson.loads(call.request.body)["seconds"]
+        left = MOST_SECONDS - rehearsal.clock.ahead
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= left:
+            raise ValueError(f"expected a number from 0 to {left:.0f}, found {seconds!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.bad_request(f"seconds: {error}") from error
+    async with rehearsal.advancing:
+        rehearsal.clock.ahead += seconds
+        await rehearsal.advanced()
+    return _json(call, _time(rehearsal))
+
+
+def _time(rehearsal: Rehearsal) -> dict[str, float]:
+    return {"now": rehearsal.clock.now(), "ahead": rehearsal.clock.ahead}
 
 
 def _json(call: Call, body: Any) -> Response:

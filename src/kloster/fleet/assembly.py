@@ -16,6 +16,7 @@ from functools import partial
 
 import structlog
 
+from kloster.aio.clock import Clock
 from kloster.apiserver import bootstrap, pipeline
 from kloster.apiserver.authorization.always import PrivilegedGroups
 from kloster.apiserver.authorization.escalation import Escalation
@@ -97,18 +98,24 @@ class Assembled:
         self.shared.forms.forget(own)
 
 
-async def assemble(shared: Shared, record: Record, settings: Settings, nodes: NodeConnector | None) -> Assembled:
-    """Open the cluster of `record`, making its own objects if it is new. Raises StoreBroken."""
+async def assemble(
+    shared: Shared, record: Record, settings: Settings, nodes: NodeConnector | None, clock: Clock | None = None
+) -> Assembled:
+    """Open the cluster of `record`, making its own objects if it is new. Raises StoreBroken.
+
+    clock    the cluster's own time, if it is not that of all
+    """
+    clock = clock or shared.clock
     layers = await shared.templates.stack(record.layers)
     path = shared.data_dir.cluster(record.id) / record.store
     floor = record.origin.revision if record.origin else 0
     store = await SqliteStore.open(path, executor=shared.executor, base=layers, replaced=record.replaced, floor=floor)
-    served = _serve(shared, record, settings, store)
+    served = _serve(shared, record, settings, store, clock)
     served.serve_custom_resources(builder(served.catalog))
     view = served.view
-    issued = credentials.tokens(record.identity, view, shared.clock, settings.issuer)
+    issued = credentials.tokens(record.identity, view, clock, settings.issuer)
     roles = StoredRoles(store, lambda entry: _decoded(view, entry))
-    served.authenticator = credentials.authenticator(issued, shared.clock)
+    served.authenticator = credentials.authenticator(issued, clock)
     rbac = Rbac(roles)
     served.authorizer = credentials.authorizer(rbac)
     served.ports = Ports(
@@ -128,12 +135,12 @@ async def assemble(shared: Shared, record: Record, settings: Settings, nodes: No
     handler = pipeline.handler(served)
     client = Client(InProcessTransport(handler, credentials.MASTER), user_agent="kloster")
     source = LiveSource(view)
-    recorder = EventRecorder(client, shared.clock, shared.dispatcher.spawn, component="kloster", linger=LINGER)
-    context = Context(record.id, client, source, recorder, shared.clock, _settings(record, settings))
+    recorder = EventRecorder(client, clock, shared.dispatcher.spawn, component="kloster", linger=LINGER)
+    context = Context(record.id, client, source, recorder, clock, _settings(record, settings))
     return Assembled(record, shared, store, served, handler, roles, client, source, context, [])
 
 
-def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStore) -> ServedCluster:
+def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStore, clock: Clock) -> ServedCluster:
     return ServedCluster(
         record.id,
         catalog(record.minor),
@@ -141,7 +148,7 @@ def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStor
         PrivilegedGroups(),
         settings=settings,
         codecs=shared.codecs,
-        clock=shared.clock,
+        clock=clock,
         forms=shared.forms,
         aside=shared.aside,
     )

@@ -19,9 +19,10 @@ from typing import Any
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from kloster.aio.clock import Clock
+from kloster.aio.clock import Clock, ShiftedClock
 from kloster.aio.supervision import Supervisor
 from kloster.apiserver.cluster import NodeConnector, Settings
+from kloster.apiserver.expiry import expire_events
 from kloster.apiserver.http.tls import Material
 from kloster.apiserver.rehearsal import Rehearsal
 from kloster.client.api import Change
@@ -173,14 +174,16 @@ class Shard:
 
     async def _change_wish(self, slot: Slot, wish: Wish) -> None:
         """Another spec: the cluster's controllers start anew."""
-        slot.wish = wish
+        old, slot.wish = slot.wish, wish
         await slot.settled()
         cluster = slot.cluster
         if cluster is None:
             await slot.wake()
+        elif wish.spec.testing != old.spec.testing:  # the cluster's clock is another now
+            await slot.park()
+            await slot.wake()
         else:
             await cluster.detach()
-            self._rehearse(wish, cluster)
             cluster.attach(self._controllers(wish))
 
     # -- what slots ask for -----------------------------------------------------------------------------------------
@@ -195,19 +198,33 @@ class Shard:
             raise StoreBroken(
                 f"{directory / 'cluster.json'} is missing; restore it from a backup or delete the cluster"
             )
-        cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy))
-        self._rehearse(wish, cluster)
+        rehearsal = self._rehearsal(wish)
+        clock = rehearsal.clock if rehearsal is not None else self.clock
+        cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy), clock)
+        cluster.served.ports.rehearsal = rehearsal
         # The first answer need not wait for the controllers: they begin with everything that there is.
         asyncio.get_running_loop().call_soon(self._attach, wish, cluster)
         return cluster
 
-    def _rehearse(self, wish: Wish, cluster: Assembled) -> None:
-        """What a test has recorded and asked for stays when the cluster is parked."""
-        if wish.spec.testing:
-            cluster.served.ports.rehearsal = self.rehearsals.setdefault(wish.id, Rehearsal())
-        else:
+    def _rehearsal(self, wish: Wish) -> Rehearsal | None:
+        """What a test has recorded and asked for; it stays when the cluster is parked."""
+        if not wish.spec.testing:
             self.rehearsals.pop(wish.id, None)
-            cluster.served.ports.rehearsal = None
+            return None
+        found = self.rehearsals.get(wish.id)
+        if found is None:
+            found = Rehearsal(ShiftedClock(self.clock), lambda: self._look_again(wish.id))
+            self.rehearsals[wish.id] = found
+        return found
+
+    async def _look_again(self, id: str) -> None:
+        """The cluster's time was moved on: its controllers start anew, events that are old enough go."""
+        slot = self.slots.get(id)
+        cluster = slot.cluster if slot is not None else None
+        if slot is not None and cluster is not None:
+            await cluster.detach()
+            cluster.attach(self._controllers(slot.wish))
+            await expire_events(cluster.served)
 
     def _attach(self, wish: Wish, cluster: Assembled) -> None:
         if not cluster.closed:
@@ -252,6 +269,10 @@ class Shard:
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.shared.executor, work)
+
+    def awake(self) -> Iterator[Assembled]:
+        """The clusters that are in memory."""
+        return (slot.cluster for slot in self.slots.values() if slot.cluster is not None)
 
     def families(self) -> Iterator[Metric]:
         """For the process's metrics."""

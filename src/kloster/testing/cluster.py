@@ -20,6 +20,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Resource
 from kloster.client.blocking import Blocking
 from kloster.testing import conditions, documents, reports, virtualclusters
+from kloster.testing.clock import Clock
 from kloster.testing.errors import TestingError, WaitTimeout
 from kloster.testing.fleets import AGENT, Fleet, common
 from kloster.testing.libraries import Libraries
@@ -48,6 +49,7 @@ class Cluster(Libraries):
 
     requests  what it has been asked by others
     faults    requests that are to fail
+    clock     its time
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Cluster(Libraries):
         self.spec = {"testing": {"enabled": True}, **(spec or {})}
         self.requests = Requests(self)
         self.faults = Faults(self)
+        self.clock = Clock(self)
         if version:
             self.spec["kubernetesVersion"] = virtualclusters.version(version)
         self._fleet = fleet

@@ -1,13 +1,16 @@
-"""What a test may ask of a cluster beside Kubernetes: which requests came, and that some of them fail.
+"""What a test may ask of a cluster beside Kubernetes: which requests came, that some of them fail, that time passes.
 
 Pure state and decisions; the pipeline's part is `apiserver.rehearsing`. A cluster has a `Rehearsal` only if its
-VirtualCluster asks for it (``spec.testing.enabled``): otherwise nothing is recorded and nothing can be made to fail.
+VirtualCluster asks for it (``spec.testing.enabled``): otherwise nothing is recorded, fails, or is late.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from kloster.aio.clock import ShiftedClock
 from kloster.apiserver.rehearsal.faults import Faults
 from kloster.apiserver.rehearsal.recording import Recording
 
@@ -17,7 +20,14 @@ SPECTATOR = "kloster-testing"
 
 @dataclass(slots=True)
 class Rehearsal:
-    """One cluster's, for as long as it is served."""
+    """One cluster's, for as long as it is served.
 
+    clock      the cluster's time
+    advanced   called after the clock was moved on: what waits for a time must look again
+    """
+
+    clock: ShiftedClock
+    advanced: Callable[[], Awaitable[None]]
     recording: Recording = field(default_factory=Recording)
     faults: Faults = field(default_factory=Faults)
+    advancing: asyncio.Lock = field(default_factory=asyncio.Lock)
