@@ -144,6 +144,18 @@ def test_a_connection_that_was_dropped_does_not_disturb_the_others() -> None:
     asyncio.run(scenario())
 
 
+def test_a_connection_that_fails_does_not_keep_the_others_answers() -> None:
+    async def scenario() -> None:
+        party = Party(3)
+        for number, connection in enumerate(party.connections):
+            connection.data_received(get(f"/{number}", close=False))
+        party.wires[1].is_closing = lambda: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+        await asyncio.sleep(0)
+        assert party.take() == ["0: /0", "2: /2"]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("chunks", "left"),
     [

@@ -16,9 +16,13 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Protocol
 
+import structlog
+
 from kloster.apiserver.http.budget import Budget
 from kloster.apiserver.http.repeated import Blocks
 from kloster.apiserver.http.sites import Directory, Site
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ class Connections:
     def _uncork(self) -> None:
         corked, self._corked = self._corked, []
         for member in corked:
-            member.uncork()
+            try:
+                member.uncork()
+            except Exception:  # the others' answers must leave
+                log.exception("answers could not be sent")
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task for an answer that takes time."""
