@@ -59,6 +59,12 @@ def test_nothing_breaks(seed: int) -> None:
 BROKE: dict[str, tuple[str, str, bytes, dict[str, str]]] = {
     "options that are no YAML": ("DELETE", MAPS + "/a", b"a: [b", YAML),
     "options with control characters": ("DELETE", MAPS + "/a", b"\x00", YAML),
+    "a binding of nothing": (
+        "POST",
+        "/api/v1/namespaces/default/bindings",
+        b'{"apiVersion":"v1","target":{"name":"a"},"kind":"Binding","metadata":{}}',
+        {},
+    ),
     "binary keys": ("POST", MAPS, b"metadata: {name: x}\ndata: {!!binary aGk=: x}", YAML),
     "a tag that does not fit": ("POST", MAPS, b"metadata: {name: x}\ndata: !!float [1]", YAML),
 }

@@ -130,6 +130,36 @@ async def _list(api: world.Api) -> None:
     assert (await api.ok("GET", MAPS))["items"] == []
 
 
+async def _watch(api: world.Api) -> None:
+    """From the beginning, and then changes of a large object that have piled up."""
+    for number in range(1500):
+        await api.ok("POST", MAPS, {"metadata": {"name": f"m{number}"}, "data": {f"k{n}": "v" * 20 for n in range(20)}})
+    async with lag.measured() as seen:
+        for headers in ({}, TABLE, {"accept": PROTOBUF}):
+            answer = await api.send("GET", MAPS + "?watch=1&timeoutSeconds=100", None, headers)
+            stream: Any = answer.stream
+            found = 0
+            async with asyncio.timeout(60):
+                while found < 1500:
+                    chunk = await anext(stream)
+                    found += chunk.count(b"k8s\x00") if headers.get("accept") == PROTOBUF else chunk.count(b"\n")
+            await stream.aclose()
+    assert seen.worst < MOST
+    first = await api.ok("POST", MAPS, config(20_000, "large"))
+    for number in range(10):
+        await api.ok("PATCH", MAPS + "/large", {"metadata": {"labels": {"n": f"{number}"}}})
+    since = first["metadata"]["resourceVersion"]
+    async with lag.measured() as seen:
+        target = f"{MAPS}?watch=1&timeoutSeconds=100&resourceVersion={since}"
+        stream = (await api.send("GET", target, None, {"accept": PROTOBUF})).stream
+        found = 0
+        async with asyncio.timeout(60):
+            while found < 10:
+                found += (await anext(stream)).count(b"MODIFIED")
+        await stream.aclose()
+    assert seen.worst < MOST
+
+
 ATTACKS: dict[str, Attack] = {
     "reading large objects": _read_large,
     "writing large objects": _write_large,
@@ -138,6 +168,7 @@ ATTACKS: dict[str, Attack] = {
     "applying large custom objects": _apply_custom,
     "YAML": _write_yaml,
     "long lists": _list,
+    "long watches": _watch,
 }
 
 

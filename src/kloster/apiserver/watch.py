@@ -26,6 +26,9 @@ from kloster.stores.api import Compacted, Entry, Event, Store, StoreClosed, Subs
 BOOKMARK_INTERVAL = 60.0
 _BEFORE_END = 2.0
 _BATCH = 200
+_FIRST = 8
+_MUCH = 1 << 20
+"""Bytes of objects that are encoded in one go, and then others have their turn."""
 
 
 class Frames(Protocol):
@@ -97,6 +100,7 @@ class WatchStream:
         "_initial",
         "_mark_initial",
         "_next_bookmark",
+        "_room",
         "_selected",
         "_subscription",
         "_valid",
@@ -122,6 +126,7 @@ class WatchStream:
         self._frames = frames
         self._initial: Sequence[Entry] | None = initial if initial or mark_initial else None
         self._after = after
+        self._room = _FIRST  # events that are taken in one go
         self._mark_initial = mark_initial
         self._bookmark_wanted = False
         self._valid = valid
@@ -165,16 +170,21 @@ class WatchStream:
     async def __anext__(self) -> bytes:
         while not self._closed:
             if self._initial is not None:
-                chunk = await self._made(partial(self._show_initial, self._initial))
-                self._initial = None
+                some = self._some(self._initial)
+                chunk = await self._made(partial(self._show_initial, some, len(some) == len(self._initial)))
+                self._initial = self._initial[len(some) :] or None
+                if self._initial:
+                    await asyncio.sleep(0)
                 if chunk:
                     return chunk
             if not self._valid():
                 break
             try:
-                events = self._subscription.drain(_BATCH)
+                events = self._subscription.drain(self._room)
             except (Compacted, StoreClosed):
                 break
+            if events and self._adapt(events):
+                await asyncio.sleep(0)
             chunk = await self._made(partial(self._encode, events)) if events else b""
             if chunk:
                 return chunk
@@ -205,10 +215,26 @@ class WatchStream:
                     await self.aclose()
                     return self._frames.error(error)
 
-    def _show_initial(self, entries: Sequence[Entry]) -> Iterator[bytes]:
+    def _some(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """The first of them: as many as may be shown in one go."""
+        size = 0
+        for number, entry in enumerate(entries[:_BATCH]):
+            size += len(entry.head) + len(entry.tail)
+            if size > _MUCH:
+                return entries[: number + 1]
+        return entries[:_BATCH]
+
+    def _adapt(self, events: Sequence[Event]) -> bool:
+        """Whether that was much; next time as many events are taken as is right for their size."""
+        size = sum(len(event.new.head) + len(event.new.tail) for event in events if event.new is not None)
+        much = size > _MUCH
+        self._room = max(1, len(events) // 4) if much else min(_BATCH, 2 * self._room)
+        return much
+
+    def _show_initial(self, entries: Sequence[Entry], last: bool) -> Iterator[bytes]:
         for entry in entries:
             yield self._frames.event("ADDED", entry, entry.revision)
-        if self._mark_initial:
+        if last and self._mark_initial:
             yield self._frames.bookmark(self._after, True)
 
     def _encode(self, events: Sequence[Event]) -> Iterator[bytes]:

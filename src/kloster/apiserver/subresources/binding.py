@@ -38,6 +38,8 @@ async def serve(call: Call) -> Response:
     if found:
         texts = [str(error) for error in found]
         raise StatusError(500, "", texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+    if not name:
+        raise errors.bad_request("Name parameter required.")
 
     def decide(view: View) -> Sequence[Operation]:
         return _bind(call, view, binding, options.dry_run)
