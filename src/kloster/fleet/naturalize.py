@@ -21,6 +21,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -34,6 +35,7 @@ from kloster.workloads.pods import is_deleting, is_terminal
 
 KUBE_SYSTEM = Key("/namespaces", "", "kube-system")
 LEADER = "control-plane.alpha.kubernetes.io/leader"
+LEADING = ("/configmaps", "/endpoints")
 TOKEN = "kubernetes.io/service-account-token"
 OF_CLAIMS = (
     "pv.kubernetes.io/bind-completed",
@@ -63,32 +65,55 @@ def is_done(view: View, uid: str) -> bool:
     return system is not None and _uid(system) == uid
 
 
-def mentions(layers: Sequence[Layer], view: View) -> list[Key]:
-    """Objects that may have kube-system for an owner. Looks at every byte, so it belongs in a thread."""
+class Mentions(NamedTuple):
+    """Objects that may have kube-system for an owner, and objects that may say who leads."""
+
+    owner: list[Key]
+    leader: list[Key]
+
+
+def mentions(layers: Sequence[Layer], view: View) -> Mentions:
+    """Looks at every byte, so it belongs in a thread."""
+    found = Mentions([], [])
     system = view.get(KUBE_SYSTEM)
     if system is None:
-        return []
-    uid = _uid(system).encode()
-    return [
-        key
-        for layer in layers
-        for key, entry in layer.entries()
-        if entry is not None and key != KUBE_SYSTEM and (uid in entry.head or uid in entry.tail)
-    ]
+        return found
+    uid, leader = _uid(system).encode(), LEADER.encode()
+    for layer in layers:
+        for key, entry in layer.entries():
+            if entry is None or key == KUBE_SYSTEM:
+                continue
+            if uid in entry.head or uid in entry.tail:
+                found.owner.append(key)
+            if key.resource in LEADING and (leader in entry.head or leader in entry.tail):
+                found.leader.append(key)
+    return found
 
 
-def operations(view: View, own: Own, mentioning: Sequence[Key]) -> list[Operation]:
+def operations(view: View, own: Own, mentioning: Mentions) -> list[Operation]:
     """The transaction."""
     system = view.get(KUBE_SYSTEM)
     if system is None or _uid(system) == own.uid:
         return []
     found = dict(_changes(view, own))
+    for key in mentioning.leader:
+        _edit(view, own, key, found, _without_leader)
     owners = {_uid(system): own.uid}
-    for key in mentioning:
-        entry = view.get(key)
-        if entry is not None and found.get(key, entry) is not None:
-            _with_owner(own, entry, found, owners)
+    for key in mentioning.owner:
+        _edit(view, own, key, found, lambda item: _with_owner(item, owners))
     return [Remove(key) if item is None else _put(own, key, item) for key, item in found.items()]
+
+
+def _edit(
+    view: View, own: Own, key: Key, found: dict[Key, Object | None], change: Callable[[Object], Object | None]
+) -> None:
+    """Change one object further, unless it is to go."""
+    entry = view.get(key)
+    if entry is None or (key in found and found[key] is None) or own.resources.stored_as(key.resource) is None:
+        return  # the last: left by a definition that is no more
+    item = change(found.get(key) or _thawed(own, entry))
+    if item is not _SAME:
+        found[key] = item
 
 
 Changed = Iterator[tuple[Key, Object | None]]
@@ -100,7 +125,7 @@ def _changes(view: View, own: Own) -> Changed:
     pods = dict(_each(view, own, "/pods", _pod))
     yield from pods.items()
     yield from _each(view, own, KUBE_SYSTEM.resource, lambda item: _identity(item, own.uid))
-    yield from _each(view, own, "/configmaps", lambda item: _config_map(item, own.ca_bundle), _tells)
+    yield from _config_maps(view, own)
     yield from _each(view, own, "/secrets", _secret, lambda entry: entry.fields.get("type") == TOKEN)
     yield from _each(view, own, "/persistentvolumeclaims", _claim)
     yield from _each(view, own, "/persistentvolumes", lambda volume: None if is_copy(volume) else _SAME)
@@ -138,23 +163,18 @@ def _identity(namespace: Object, uid: str) -> Object:
     return namespace
 
 
-def _tells(entry: Entry) -> bool:
-    """Whether a ConfigMap is one of those that say whom to trust or who leads."""
-    if entry.key.name in ("kube-root-ca.crt", "extension-apiserver-authentication"):
-        return True
-    leader = LEADER.encode()
-    return leader in entry.head or leader in entry.tail
-
-
-def _config_map(item: Object, ca_bundle: str) -> Object:
-    metadata = item["metadata"]
-    if metadata["name"] == "kube-root-ca.crt":
-        item["data"] = {"ca.crt": ca_bundle}
-    elif (metadata["namespace"], metadata["name"]) == ("kube-system", "extension-apiserver-authentication"):
-        item["data"] = bootstrap.authentication(ca_bundle, ca_bundle)["data"]
-    else:
-        return _without_leader(item)
-    return item
+def _config_maps(view: View, own: Own) -> Changed:
+    """Those that say whom to trust."""
+    authentication = {
+        "extension-apiserver-authentication": bootstrap.authentication(own.ca_bundle, own.ca_bundle)["data"]
+    }
+    root = {"kube-root-ca.crt": {"ca.crt": own.ca_bundle}}
+    for namespace in view.scan("/namespaces"):
+        wanted = {**root, **authentication} if namespace.key == KUBE_SYSTEM else root
+        for name, data in wanted.items():
+            entry = view.get(Key("/configmaps", namespace.key.name, name))
+            if entry is not None:
+                yield entry.key, {**_thawed(own, entry), "data": data}
 
 
 def _without_leader(item: Object) -> Object:
@@ -219,10 +239,9 @@ def _service(service: Object) -> Object:
 def _endpoints(view: View, own: Own, item: Object) -> Object:
     metadata = item["metadata"]
     service = view.get(Key("/services", metadata["namespace"], metadata["name"]))
-    if service is not None and _thawed(own, service)["spec"].get("selector") and item.pop("subsets", None):
-        _without_leader(item)
-        return item
-    return _without_leader(item)
+    if service is None or not _thawed(own, service)["spec"].get("selector") or not item.pop("subsets", None):
+        return _SAME
+    return item
 
 
 def _slice(item: Object) -> Object:
@@ -242,15 +261,13 @@ def _lease(lease: Object) -> Object:
     return lease
 
 
-def _with_owner(own: Own, entry: Entry, found: dict[Key, Object | None], owners: Mapping[str, str]) -> None:
-    if own.resources.stored_as(entry.key.resource) is None:
-        return  # left by a definition that is no more
-    item = found.get(entry.key) or _thawed(own, entry)
+def _with_owner(item: Object, owners: Mapping[str, str]) -> Object:
     references = item["metadata"].get("ownerReferences") or ()
-    if any(one["uid"] in owners for one in references):
-        for one in references:
-            one["uid"] = owners.get(one["uid"], one["uid"])
-        found[entry.key] = item
+    if not any(one["uid"] in owners for one in references):
+        return _SAME
+    for one in references:
+        one["uid"] = owners.get(one["uid"], one["uid"])
+    return item
 
 
 def _uid(entry: Entry) -> str:

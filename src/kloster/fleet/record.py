@@ -59,7 +59,7 @@ class Record:
     @property
     def needed(self) -> frozenset[str]:
         """The layers that the cluster stands on, now or after it was reset."""
-        return frozenset(self.layers) | frozenset(self.origin.layers if self.origin else ())
+        return frozenset((*self.layers, *self.replaced, *(self.origin.layers if self.origin else ())))
 
     @property
     def display(self) -> str:
@@ -91,7 +91,8 @@ def needed(directory: Path) -> frozenset[str]:
     """`Record.needed` of the saved record, without reading keys. Raises DataDirError."""
     data = read_json(directory / "cluster.json") or {"layers": ()}
     try:
-        return frozenset(data["layers"]) | frozenset((data.get("origin") or {}).get("layers", ()))
+        origin = (data.get("origin") or {}).get("layers", ())
+        return frozenset((*data["layers"], *data.get("replaced", ()), *origin))
     except (KeyError, TypeError, AttributeError) as error:
         raise _damaged(directory / "cluster.json", error) from error
 

@@ -30,7 +30,7 @@ from kloster.client.resources import EVENTS
 from kloster.controllers import select
 from kloster.fleet import identity, memory, parked, record
 from kloster.fleet.assembly import Assembled, assemble
-from kloster.fleet.lifecycle import fork
+from kloster.fleet.lifecycle import flatten, fork
 from kloster.fleet.lifecycle.create import serving_names
 from kloster.fleet.lifecycle.fork import Frozen
 from kloster.fleet.shared import Shared
@@ -38,7 +38,7 @@ from kloster.fleet.slot import Slot
 from kloster.fleet.wish import Wish
 from kloster.runtime.api import Controller
 from kloster.runtime.timers import Timers
-from kloster.stores.api import StoreBroken, StoreClosed, StoreFailed
+from kloster.stores.api import StoreBroken, StoreClosed, StoreError, StoreFailed
 from kloster.syncer.controllers import syncer_controllers
 from kloster.syncer.engine import Syncer
 from kloster.syncer.hub import HostHub
@@ -48,6 +48,12 @@ log = structlog.get_logger(__name__)
 
 PAST = 150.0
 """Seconds of changes that are kept at least; twice as many at most."""
+
+
+LARGE = 3000
+"""Objects below a cluster's own changes from which on its controllers' beginning would hold up others for long."""
+FIRST_ANSWERS = 0.1
+"""Seconds for which the controllers of a large cluster wait, so that whoever had it opened is answered first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,23 @@ class Shard:
             with contextlib.suppress(StoreClosed):  # parked in this moment
                 frozen = await fork.freeze(self.shared, cluster)
                 self.on_layers(wish.id, cluster.record.needed)
+                self._lessen(wish, cluster)
                 return frozen
+
+    def _lessen(self, wish: Wish, cluster: Assembled) -> None:
+        """Have a cluster on many layers stand on few, in the background."""
+        if flatten.is_deep(cluster):
+            self.spawn(self._flatten(wish, cluster), f"flatten {wish.display}")
+
+    async def _flatten(self, wish: Wish, cluster: Assembled) -> None:
+        try:
+            if await flatten.lessen(self.shared, cluster):
+                log.info("layers merged", cluster=wish.display, layers=len(cluster.record.layers))
+        except StoreClosed:
+            return  # parked meanwhile; it is looked at again when it is opened
+        except StoreError as error:
+            log.warning("layers could not be merged", cluster=wish.display, error=str(error))
+        self.on_layers(wish.id, cluster.record.needed)
 
     async def forget(self, id: str) -> None:
         """The cluster is deleted; a shard remembers nothing of it."""
@@ -202,8 +224,10 @@ class Shard:
         clock = rehearsal.clock if rehearsal is not None else self.clock
         cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy), clock)
         cluster.served.ports.rehearsal = rehearsal
-        # The first answer need not wait for the controllers: they begin with everything that there is.
-        asyncio.get_running_loop().call_soon(self._attach, wish, cluster)
+        # The first answers need not wait for the controllers: they begin with everything that there is.
+        large = sum(layer.size for layer in cluster.store.layers) > LARGE
+        asyncio.get_running_loop().call_later(FIRST_ANSWERS if large else 0, self._attach, wish, cluster)
+        self._lessen(wish, cluster)
         return cluster
 
     def _rehearsal(self, wish: Wish) -> Rehearsal | None:
@@ -227,7 +251,7 @@ class Shard:
             await expire_events(cluster.served)
 
     def _attach(self, wish: Wish, cluster: Assembled) -> None:
-        if not cluster.closed:
+        if not cluster.closed and not cluster.attachments:  # another wish may have come first
             cluster.attach(self._controllers(wish))
 
     def _controllers(self, wish: Wish) -> list[Controller]:

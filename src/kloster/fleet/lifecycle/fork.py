@@ -66,7 +66,7 @@ async def freeze(shared: Shared, cluster: Assembled) -> Frozen:
             path = cluster.store.path.with_name(f"store-{new_id()[:12]}.db")
             layer = await cluster.store.freeze(path)
             cluster.record = dataclasses.replace(
-                cluster.record, layers=(layer.id, *cluster.record.layers), replaced=(), store=path.name
+                cluster.record, layers=tuple(one.id for one in cluster.store.layers), replaced=(), store=path.name
             )
             cluster.recorded = False
             revision = layer.revision
@@ -108,7 +108,7 @@ def recover(directory: Path, layers: Path, found: Record) -> Record:
             break
         if not (directory / info.successor).exists():
             raise StoreBroken(f"{directory / info.successor} is missing; restore the cluster from a backup")
-        current = dataclasses.replace(current, layers=(info.id, *current.layers), store=info.successor)
+        current = dataclasses.replace(current, layers=(info.id, *info.base), replaced=(), store=info.successor)
     if current is not found:
         record.save(directory, current)
     _tidy(directory, layers, current)

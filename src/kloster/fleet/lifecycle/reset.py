@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sqlite3
 from pathlib import Path
 
 from kloster.fleet import parked, record
@@ -48,8 +49,8 @@ def _reset(shared: Shared, found: Record, token: str) -> Record:
         done = dataclasses.replace(found, layers=found.origin.layers, replaced=(), store=path.name, reset=token)
         record.save(directory, done)
         return fork.recover(directory, layers, done)
-    except OSError as error:
-        raise StoreFailed(f"{directory} cannot be written: {error.strerror or error}") from error
+    except (OSError, sqlite3.Error) as error:
+        raise StoreFailed(f"{directory} cannot be written: {error}") from error
 
 
 def _newest(path: Path) -> int:
