@@ -160,6 +160,22 @@ async def _watch(api: world.Api) -> None:
     assert seen.worst < MOST
 
 
+async def _ask(api: world.Api) -> None:
+    access = "/apis/authorization.k8s.io/v1/"
+    extra = {f"k{number}": ["v"] for number in range(30_000)}
+    groups = [f"group-{number}" for number in range(90_000)]
+    attributes = {"verb": "get", "resource": "pods"}
+    async with lag.measured() as seen:
+        for spec in ({"user": "a", "extra": extra}, {"user": "a", "groups": groups}):
+            body = {"spec": {**spec, "resourceAttributes": attributes}}
+            assert await _finished(api, "POST", access + "subjectaccessreviews", body) == 201
+        body = {"metadata": {"annotations": config(45_000)["data"]}, "spec": {"resourceAttributes": attributes}}
+        assert await _finished(api, "POST", access + "selfsubjectaccessreviews", body) == 201
+        token = "/api/v1/namespaces/default/serviceaccounts/default/token"
+        assert await _finished(api, "POST", token, {"spec": {"audiences": groups}}) in (201, 404)
+    assert seen.worst < MOST
+
+
 ATTACKS: dict[str, Attack] = {
     "reading large objects": _read_large,
     "writing large objects": _write_large,
@@ -169,6 +185,7 @@ ATTACKS: dict[str, Attack] = {
     "YAML": _write_yaml,
     "long lists": _list,
     "long watches": _watch,
+    "large questions": _ask,
 }
 
 

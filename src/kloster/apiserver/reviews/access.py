@@ -19,17 +19,17 @@ _BOTH = "cannot be specified in combination with resourceAttributes"
 _NEITHER = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 
 
-def subject(call: Call) -> Response:
+async def subject(call: Call) -> Response:
     """SubjectAccessReview: about anybody."""
-    item = question.read(call)
+    item = await question.read(call)
     spec = item.get("spec") or {}
     question.refuse(call, [*_attributes(spec), *_who(spec)])
     return _answer(call, item, _user(spec))
 
 
-def local_subject(call: Call) -> Response:
+async def local_subject(call: Call) -> Response:
     """LocalSubjectAccessReview: about anybody, in one namespace."""
-    item = question.read(call)
+    item = await question.read(call)
     spec = item.get("spec") or {}
     found = [*_attributes(spec), *_who(spec)]
     asked = spec.get("nonResourceAttributes")
@@ -43,16 +43,16 @@ def local_subject(call: Call) -> Response:
     return _answer(call, item, _user(spec))
 
 
-def own(call: Call) -> Response:
+async def own(call: Call) -> Response:
     """SelfSubjectAccessReview: about the one who asks."""
-    item = question.read(call)
+    item = await question.read(call)
     question.refuse(call, list(_attributes(item.get("spec") or {})))
     return _answer(call, item, call.user)
 
 
-def rules(call: Call) -> Response:
+async def rules(call: Call) -> Response:
     """SelfSubjectRulesReview: everything that the one who asks may do in a namespace."""
-    item = question.read(call)
+    item = await question.read(call)
     namespace = (item.get("spec") or {}).get("namespace", "")
     if not namespace:
         raise errors.bad_request("no namespace on request")

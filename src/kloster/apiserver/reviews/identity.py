@@ -13,9 +13,9 @@ from kloster.apiserver.reviews import question
 from kloster.client.transport import Response
 
 
-def token(call: Call) -> Response:
+async def token(call: Call) -> Response:
     """TokenReview."""
-    item = question.read(call)
+    item = await question.read(call)
     spec = item.get("spec") or {}
     given = spec.get("token")
     if not given:
@@ -34,9 +34,9 @@ def _review(call: Call, given: str, audiences: list[str] | None) -> Object:
     return {"authenticated": True, "user": question.user_info(found.user), "audiences": list(found.audiences)}
 
 
-def own(call: Call) -> Response:
+async def own(call: Call) -> Response:
     """SelfSubjectReview."""
-    item = question.read(call)
+    item = await question.read(call)
     now = rfc3339(call.cluster.clock.now())
     status = {"userInfo": question.user_info(call.user)}
     return question.answer(call, {**item, "metadata": {"creationTimestamp": now}, "status": status})

@@ -8,14 +8,18 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import FieldError
-from kloster.apiserver import answers, bodies, write_options, writes
+from kloster.apiserver import answers, aside, bodies, write_options, writes
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import create
 from kloster.client.transport import Response, User
 
 
-def read(call: Call) -> Object:
+async def read(call: Call) -> Object:
     """The question, with its managedFields. Raises StatusError."""
+    return await aside.run(call, aside.is_long(call), lambda: _read(call))
+
+
+def _read(call: Call) -> Object:
     kind = call.resource.kind
     options = write_options.parse(call, "CreateOptions")
     item = bodies.read(call, bodies.expect(kind), options.validation)

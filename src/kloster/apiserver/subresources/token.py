@@ -5,11 +5,13 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resou
 
 from __future__ import annotations
 
+from functools import partial
+
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import invalid_value
-from kloster.apiserver import answers, bodies, write_options
+from kloster.apiserver import answers, aside, bodies, write_options
 from kloster.apiserver.authentication.tokens import Bound, Order, validate_lifetime
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -21,7 +23,7 @@ _GROUP, _KIND = "authentication.k8s.io", "TokenRequest"
 _HOUR = 3600
 
 
-def serve(call: Call) -> Response:
+async def serve(call: Call) -> Response:
     cluster, name, namespace = call.cluster, call.target.name, call.target.namespace
     tokens = cluster.ports.tokens
     if tokens is None:
@@ -29,7 +31,8 @@ def serve(call: Call) -> Response:
     options = write_options.parse(call, "CreateOptions")
     type_ = cluster.catalog.type(_GROUP, "v1", _KIND)
     assert type_ is not None
-    request = bodies.read(call, Expected(_GROUP, "v1", _KIND, type_), options.validation)
+    expected, long = Expected(_GROUP, "v1", _KIND, type_), aside.is_long(call)
+    request = await aside.run(call, long, lambda: bodies.read(call, expected, options.validation))
     _check_place(request, namespace, name)
     account = cluster.forms.object(call.resource, get.find(call))["metadata"]
     meta, spec = request["metadata"], request.setdefault("spec", {})
@@ -42,7 +45,8 @@ def serve(call: Call) -> Response:
     now = cluster.clock.now()
     if spec.get("expirationSeconds") is None:
         spec["expirationSeconds"] = _HOUR
-    fields = track_update(
+    track = partial(
+        track_update,
         None,
         request,
         type_,
@@ -51,6 +55,7 @@ def serve(call: Call) -> Response:
         now=rfc3339(now),
         subresource="token",
     )
+    fields = await aside.run(call, long, track)
     request["metadata"] = {
         "name": name,
         "namespace": namespace,
