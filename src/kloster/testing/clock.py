@@ -4,9 +4,9 @@
 
 It is the time of this cluster's API server and controllers: creation times, TTLs, cron jobs, deadlines, the expiry of
 tokens and events. It runs on as time does, from where it was moved to, never goes back, and is 360 days ahead at most.
-What lives elsewhere does not share it: the host and its nodes, hence what the kubelet writes (when a container started);
-other clusters, forks of this one among them, which begin with the real time; clients, whose leases go by their own
-clocks and are left alone.
+What lives elsewhere does not share it: the host and its nodes, hence what the kubelet writes (when a container
+started); other clusters, forks of this one among them, which begin with the real time; clients, whose leases go by
+their own clocks and are left alone.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from kloster.testing.clock import Clock
 from kloster.testing.errors import TestingError, WaitTimeout
 from kloster.testing.fleets import AGENT, Fleet, common
 from kloster.testing.libraries import Libraries
+from kloster.testing.pods import Pods
 from kloster.testing.resources import ACCEPT, Resources
 from kloster.testing.traffic import Faults, Requests
 from kloster.testing.waiting import Trials, pauses
@@ -50,6 +51,7 @@ class Cluster(Libraries):
     requests  what it has been asked by others
     faults    requests that are to fail
     clock     its time
+    pods      what happens to them
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Cluster(Libraries):
         self.requests = Requests(self)
         self.faults = Faults(self)
         self.clock = Clock(self)
+        self.pods = Pods(self)
         if version:
             self.spec["kubernetesVersion"] = virtualclusters.version(version)
         self._fleet = fleet

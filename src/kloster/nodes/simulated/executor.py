@@ -7,6 +7,10 @@ after what the pod's annotation says:
 
     simulated.kloster.dev/run-seconds   how long each container of the pod runs before it ends by itself
     simulated.kloster.dev/exit-code     with which exit code (default 0)
+    simulated.kloster.dev/fault         what happens to its running containers when this is written: ``crash``, ``oom``
+                                        (killed for its memory), ``hang`` (runs on, ready no longer), ``recover``;
+                                        then ``code=N``, ``container=NAME``, and something that is new every time:
+                                        ``crash code=3 id=7``
 
 After a restart of Kloster the executor takes over what the pod's status says: pods keep running.
 """
@@ -35,6 +39,7 @@ from kloster.workloads import pods
 
 RUN_SECONDS = "simulated.kloster.dev/run-seconds"
 EXIT_CODE = "simulated.kloster.dev/exit-code"
+FAULT = "simulated.kloster.dev/fault"
 MOST_SECONDS = 10 * 365 * 86400.0
 MOST_CODE = 255
 
@@ -61,6 +66,8 @@ class _Container:
     stopped: bool = False
     waiting: tuple[str, str] | None = None
     previous: ContainerState | None = None
+    hangs: bool = False
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -71,6 +78,7 @@ class _Pod:
     stopping: bool = False
     problem: tuple[str, str] | None = None
     tried_at: float = 0.0
+    fault: str = ""  # the last that happened
     containers: dict[str, _Container] = field(default_factory=dict)
     events: list[NodeEvent] = field(default_factory=list)
 
@@ -105,6 +113,7 @@ class SimulatedExecutor:
             )
         if changes.later(record.sandbox_at):
             return PodState(record.accepted_at, "starting", stopping=record.stopping, changes_in=changes.seconds)
+        self._suffer(pod, record, now)
         states = {name: self._state(name, one, now, changes) for name, one in record.containers.items()}
         return PodState(
             record.accepted_at,
@@ -154,7 +163,7 @@ class SimulatedExecutor:
         """A pod that this executor has not seen: new, or running since before a restart."""
         status = pod.get("status", {})
         accepted = parse_rfc3339(status["startTime"]) if status.get("startTime") else now
-        record = _Pod(accepted)
+        record = _Pod(accepted, fault=_annotation(pod, FAULT))
         if not status.get("podIP") or pods.is_terminal(pod):
             return record  # nothing of an ended pod is left here
         record.sandbox_at = accepted
@@ -219,6 +228,27 @@ class SimulatedExecutor:
             return started + asked
         return None if pod["spec"].get("restartPolicy", "Always") == "Always" else started + self._timings.run
 
+    def _suffer(self, pod: Object, record: _Pod, now: float) -> None:
+        """Let the fault happen that has been written onto the pod since the last time."""
+        text = _annotation(pod, FAULT)
+        if text == record.fault or not record.containers:
+            return
+        record.fault = text
+        kind, _, rest = text.partition(" ")
+        options = dict(part.partition("=")[::2] for part in rest.split())
+        inits = {init["name"] for init in pod["spec"].get("initContainers", ())}
+        for name, one in record.containers.items():
+            runs = one.waiting is None and one.started_at <= now and (one.ends_at is None or one.ends_at > now)
+            if not runs or (name != options["container"] if options.get("container") else name in inits):
+                continue
+            if kind in ("hang", "recover"):
+                one.hangs = kind == "hang"
+            elif kind in ("crash", "oom"):
+                code = options.get("code", "")
+                one.ends_at = now
+                one.exit_code = min(int(code), MOST_CODE) if code.isdecimal() else 137 if kind == "oom" else 1
+                one.reason = "OOMKilled" if kind == "oom" else ""
+
     def _stop(self, pod: Object, record: _Pod, seconds: float, now: float) -> None:
         record.stopping = True
         for name, one in record.containers.items():
@@ -240,6 +270,7 @@ class SimulatedExecutor:
                 started_at=one.started_at,
                 finished_at=one.ends_at,
                 exit_code=0 if one.stopped else one.exit_code,
+                reason=one.reason,
                 id=one.id,
                 image_id=one.image_id,
             )
@@ -250,7 +281,7 @@ class SimulatedExecutor:
             id=one.id,
             image_id=one.image_id,
             started=True,
-            ready=True,
+            ready=not one.hangs,
         )
 
     def _allocate(self) -> str:
@@ -289,10 +320,14 @@ def _number(pod: Object, name: str, most: float) -> float | None:
     """A number from 0 to `most`, None for anything else: annotations come from tenants, and a moment that is no number
     would never come."""
     try:
-        value = float(pod["metadata"].get("annotations", {})[name])
-    except (KeyError, ValueError):
+        value = float(_annotation(pod, name))
+    except ValueError:
         return None
     return value if 0 <= value <= most else None
+
+
+def _annotation(pod: Object, name: str) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(name, ""))
 
 
 def _spec(pod: Object, name: str) -> Object:

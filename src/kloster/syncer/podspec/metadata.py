@@ -39,7 +39,7 @@ IMAGES = "kloster.dev/images"
 RESOURCES = "kloster.dev/resources"
 REFUSED = "SyncRefused"
 # Annotations that tell simulated nodes how a pod behaves; harmless elsewhere.
-PASSED = ("simulated.kloster.dev/run-seconds", "simulated.kloster.dev/exit-code")
+PASSED = ("simulated.kloster.dev/run-seconds", "simulated.kloster.dev/exit-code", "simulated.kloster.dev/fault")
 
 
 def pod(tenancy: Tenancy, virtual: Object) -> Object:
