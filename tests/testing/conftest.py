@@ -9,8 +9,6 @@ import pytest
 
 from kloster.testing import Cluster, Fleet
 
-pytest_plugins = ("pytester",)
-
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
