@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
+from time import perf_counter
 
 import orjson
 
-from kloster.aio.turns import Turn
+from kloster.aio.turns import SLICE, Turn
 from kloster.apimachinery import errors
 from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver import answers, aside, options, selection, storage, tables, yaml_text
@@ -88,41 +89,47 @@ def _json(call: Call, form: Form, shown: Page) -> Response:
     else:
         tail += b"\n"
     slices = _slices(shown.entries, encode, separator, step)
-    first, second = next(slices, b""), next(slices, None)
+    first, second = next(slices, [b""]), next(slices, None)
+    first[0] = head + first[0]  # instead of a copy of everything
     if second is None:
-        return Response(200, answers.headers(call), b"".join((head, first, tail)))
-    return Response(200, answers.headers(call), stream=_stream(head, (first, second), slices, tail, separator))
+        first[-1] += tail
+        return Response(200, answers.headers(call), separator.join(first))
+    return Response(200, answers.headers(call), stream=_stream((first, second), slices, tail, separator))
 
 
-def _slices(entries: Sequence[Entry], encode: Callable[[Entry], bytes], separator: bytes, step: int) -> Iterator[bytes]:
-    """The items, joined, in slices that neither take long nor are large."""
-    left = iter(entries)
-    turn, parts, size = Turn(), list[bytes](), 0
-    while some := [encode(entry) for entry in islice(left, step)]:
-        part = separator.join(some) if step > 1 else some[0]
+def _slices(
+    entries: Sequence[Entry], encode: Callable[[Entry], bytes], separator: bytes, step: int
+) -> Iterator[list[bytes]]:
+    """The items, in slices that neither take long nor are large."""
+    made = map(encode, entries)
+    parts, size, end = list[bytes](), 0, perf_counter() + SLICE
+    for part in made if step == 1 else _joined(made, separator, step):
         parts.append(part)
         size += len(part)
-        if size > _MOST or turn.over():
-            yield separator.join(parts)
-            parts, size = [], 0
-            turn.renew()
+        if perf_counter() > end or size > _MOST:
+            yield parts
+            parts, size, end = [], 0, perf_counter() + SLICE
     if parts:
-        yield separator.join(parts)
+        yield parts
+
+
+def _joined(made: Iterator[bytes], separator: bytes, step: int) -> Iterator[bytes]:
+    while some := list(islice(made, step)):
+        yield separator.join(some)
 
 
 async def _stream(
-    head: bytes, begun: Sequence[bytes], slices: Iterator[bytes], tail: bytes, separator: bytes
+    begun: Sequence[list[bytes]], slices: Iterator[list[bytes]], tail: bytes, separator: bytes
 ) -> AsyncIterator[bytes]:
     """The slices; the server waits for the peer between them, and others have their turn."""
-    turn = Turn()
-    before = head
-    for source in (iter(begun), slices):
-        for part in source:
-            for start in range(0, len(part), _PIECE):
-                yield before + part[start : start + _PIECE]
-                before = b""
-                await turn.next()
-            before = separator
+    turn, before = Turn(), b""
+    for parts in chain(begun, slices):
+        whole = separator.join(parts)
+        for start in range(0, len(whole), _PIECE):
+            yield before + whole[start : start + _PIECE]
+            before = b""
+            await turn.next()
+        before = separator
     yield tail
 
 
@@ -214,7 +221,7 @@ def _collected(
     found = answers.headers(call, form.media)
     if len(body) <= _MOST:
         return Response(200, found, body)
-    return Response(200, found, stream=_stream(b"", (body,), iter(()), b"", b""))
+    return Response(200, found, stream=_stream(([body],), iter(()), b"", b""))
 
 
 def _list_type(call: Call) -> StructType:
