@@ -115,7 +115,7 @@ def _fleet(data_dir: Path | None, fork: str) -> Iterator[Fleet]:
     """The fleet that was given, or one that ends with this command."""
     if data_dir is None and not fork:
         try:
-            with Fleet(options=["--local-webhooks"]) as private:
+            with Fleet() as private:
                 yield private
         except TestingError as error:
             raise CliError(str(error)) from error

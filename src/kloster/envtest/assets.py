@@ -38,9 +38,11 @@ _START = """python={python}
 KLOSTER_PARENT=$PPID exec "$python" {start} {git_version} "$@"
 """
 
-_KUBECTL = """own=$(cd "$(dirname "$0")" && pwd)
-for found in {found} "$(PATH=$(echo "$PATH" | tr ':' '\\n' | grep -vxF "$own" | paste -sd: -) command -v kubectl)"; do
-  [ -n "$found" ] && [ -x "$found" ] && exec "$found" "$@"
+_KUBECTL = """set -f
+known={found}
+IFS=:
+for folder in $PATH "${{known%/*}}"; do
+  [ -x "$folder/kubectl" ] && [ ! "$folder/kubectl" -ef "$0" ] && exec "$folder/kubectl" "$@"
 done
 echo "$0: no kubectl was found. Kloster has none of its own: install one of version {version} or so" >&2
 echo "(https://kubernetes.io/docs/tasks/tools/) and have it on PATH, or set TEST_ASSET_KUBECTL to it" >&2

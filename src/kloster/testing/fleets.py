@@ -57,7 +57,7 @@ class Fleet:
         self.directory = DataDir(root / "data")
         self._process = os.getpid()
         try:
-            self._use = _join(root, ["--nodes", str(nodes), *options])
+            self._use = _join(root, ["--nodes", str(nodes), "--local-webhooks", *options])
         except BaseException:
             remove(root)
             raise
