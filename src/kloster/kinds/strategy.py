@@ -41,6 +41,7 @@ class Strategy:
     """A kind's behaviour. Everything has the default of a plain kind.
 
     default              fills in defaults, on every write (and on read for what was stored by an older version)
+    default_beside_spec  the same without what `default` does in spec, for who has left that alone. Default: `default`
     prepare_create       after decoding and defaulting, before validation: clears status, sets generated fields
     prepare_update       the same for updates of the main resource: restores status from old, ...
     prepare_status       the same for /status: restores everything but status from old. Default: keeps
@@ -66,6 +67,7 @@ class Strategy:
     """
 
     default: Callable[[Object], None] = _nothing
+    default_beside_spec: Callable[[Object], None] | None = None
     prepare_create: Callable[[Object], None] = _nothing
     prepare_update: Callable[[Object, Object], None] = _nothing2
     prepare_status: Callable[[Object, Object], None] | None = None

@@ -61,6 +61,8 @@ class Entry:
         """The entry with other paths; itself if they are the same."""
         if fields is self.fields and time in (None, self.time):
             return self
+        if fields is self.fields and self.stored is not None and self.time and time:
+            return replace(self, time=time, stored={**self.stored, "time": time})
         return replace(self, fields=fields, time=self.time if time is None else time, stored=None)
 
     def encoded(self, ordered: FieldSet | None = None) -> Object:

@@ -131,8 +131,10 @@ def _updated(
     own = fieldset.difference(mine, _STRIPPED)
     previous = managers.get(who)
     if own:
-        fields = fieldset.union(fieldset.difference(previous.fields, removed), own) if previous else own
-        out[who] = Entry(who, api_version, now, fields)
+        if previous:
+            out[who] = previous.owning(fieldset.union(fieldset.difference(previous.fields, removed), own), now)
+        else:
+            out[who] = Entry(who, api_version, now, own)
     elif previous:
         fields = fieldset.difference(previous.fields, taken)
         if fields:

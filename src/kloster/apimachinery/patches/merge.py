@@ -40,7 +40,14 @@ def _merged(document: Object, patch: Object) -> Object:
 def _without_nulls(value: Any) -> Any:
     """A copy without the keys that are null. Nulls that are items of a list stay."""
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+        return {
+            key: _without_nulls(inner) if inner.__class__ in _DEEP else inner
+            for key, inner in value.items()
+            if inner is not None
+        }
     if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
+        return [_without_nulls(inner) if inner.__class__ in _DEEP else inner for inner in value]
     return value
+
+
+_DEEP = (dict, list)

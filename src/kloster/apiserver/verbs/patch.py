@@ -206,7 +206,9 @@ def _patched(call: Call, facet: Facet, stored: Stored, patch: Patch, options: Wr
     item.update(kept)
     _check_place(call, item)
     item = storage.to_storage(served, item)
-    served.strategy.default(item)
+    strategy = served.strategy
+    default = (strategy.default_beside_spec if "spec" in kept else None) or strategy.default
+    default(item)
     return item
 
 

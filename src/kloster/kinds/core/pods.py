@@ -33,6 +33,10 @@ def _default(pod: Object) -> None:
     spec = defaulting.struct(pod, "spec")
     default_pod(spec)
     default_pod_spec(spec)
+    _default_beside_spec(pod)
+
+
+def _default_beside_spec(pod: Object) -> None:
     _align_ips(pod.get("status") or {})
     annotations = pod["metadata"].get("annotations") or {}
     for name in _OLD_ANNOTATIONS & annotations.keys():
@@ -171,6 +175,7 @@ def _pod_ip(pod: Object) -> str:
 
 STRATEGY = Strategy(
     default=_default,
+    default_beside_spec=_default_beside_spec,
     prepare_create=_prepare_create_1_31,
     prepare_update=_prepare_update_1_31,
     prepare_status=_prepare_status,
