@@ -40,6 +40,16 @@ def test_concurrent_creations_of_a_name_give_one_object() -> None:
     on_cluster(body)
 
 
+def test_what_comes_when_its_cluster_ends_is_unavailable(capsys: pytest.CaptureFixture[str]) -> None:
+    async def body(cluster: ServedCluster, api: Api) -> None:
+        await cluster.store.close()
+        answer = await api.send("POST", f"{N}/configmaps", {"metadata": {"name": "a"}})
+        assert answer.status == 503
+
+    on_cluster(body)
+    assert "Traceback" not in capsys.readouterr().out
+
+
 def test_services_created_at_once_get_different_addresses() -> None:
     async def body(cluster: ServedCluster, api: Api) -> None:
         specs = {"type": "NodePort", "ports": [{"port": 80}]}

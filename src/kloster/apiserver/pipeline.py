@@ -29,7 +29,7 @@ from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.pending import Pending
 from kloster.client.inprocess import Handler
 from kloster.client.transport import Request, Response
-from kloster.stores.api import StoreFailed
+from kloster.stores.api import StoreClosed, StoreFailed
 
 log = structlog.get_logger()
 
@@ -120,6 +120,8 @@ def _failed(call: Call, failure: Exception) -> Response:
     """The answer to a request that could not be fulfilled. What is not an error of the API is logged, not shown."""
     if isinstance(failure, StatusError):
         return answers.error(call, failure)
+    if isinstance(failure, StoreClosed):
+        return answers.error(call, errors.unavailable("the cluster is being stopped; nothing was written"))
     if isinstance(failure, StoreFailed):
         log.error("write failed", cluster=call.cluster.id, path=call.request.path, error=str(failure))
         return answers.error(call, errors.unavailable("the server could not store the change; nothing was written"))
