@@ -20,12 +20,10 @@ class Supervisor:
     """Runs tasks until they end or until the `async with` block is left."""
 
     def __init__(self) -> None:
-        self._group = asyncio.TaskGroup()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._work: dict[asyncio.Task[None], Coroutine[Any, Any, Any]] = {}
         self.running = False
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
         self.running = True
         return self
 
@@ -34,20 +32,30 @@ class Supervisor:
         if not self.running:
             work.close()
             raise RuntimeError(f"{name}: the supervisor is not running")
-        task = self._group.create_task(_guarded(work, name), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: work.close())  # a task cancelled before its first step never awaits it
+        task = asyncio.get_running_loop().create_task(_guarded(work, name), name=name)
+        self._work[task] = work
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._work.pop(task).close()  # a task cancelled before its first step never awaits it
+        if not task.cancelled():
+            task.exception()  # only what ends the whole process gets here, and the loop has been told
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.running = False
-        for task in tuple(self._tasks):
+        for task in tuple(self._work):
             task.cancel()
-        # Its tasks do not raise, so that nothing has to be grouped: what the block raised goes on as it is.
-        await self._group.__aexit__(None, None, None)
+        cancelled: asyncio.CancelledError | None = None
+        while self._work:
+            try:
+                await asyncio.wait(tuple(self._work))
+            except asyncio.CancelledError as again:  # nothing outlives its owner, however much that is in a hurry
+                cancelled = again
+        if cancelled is not None:
+            raise cancelled
 
 
 async def _guarded(work: Coroutine[Any, Any, Any], name: str) -> None:
