@@ -4,6 +4,9 @@ The way: API server of the virtual cluster, syncer, API server of the host, sche
 through the syncer. The load is open: a pod is due every 20 ms whatever the earlier ones do, and its time runs from
 when it was due until the tenant's watch shows it Running. No peer: a kube-apiserver alone starts no pods.
 
+Processor time is that of everything that a pod causes, so it is counted until the process has come to rest: events are
+written after what they are about.
+
 Wanted: 99th percentile ≤ 150 ms.
 """
 
@@ -27,6 +30,8 @@ from kloster.client.transport import Request
 PODS_PER_SECOND = 50
 NODES = 40
 GRACE = 20.0
+REST = 0.5
+"""Seconds of a process at rest: it uses less than a tenth of a processor."""
 
 
 def main() -> None:
@@ -78,7 +83,7 @@ async def _turn(one: Tenant, given: arguments.Arguments) -> dict[str, float]:
     with suppress(TimeoutError):
         async with asyncio.timeout(GRACE):
             await complete.wait()
-    used = one.contender.cpu_seconds() - before
+    used = await _rest(one.contender) - before
     watch.close()
     delays = sorted(seen[name] - moment for name, moment in due.items() if name in seen)
     if not delays:
@@ -89,6 +94,18 @@ async def _turn(one: Tenant, given: arguments.Arguments) -> dict[str, float]:
         "not running": count - len(delays),
         "cpu ms/pod": used * 1000 / count,
     }
+
+
+async def _rest(contender: Contender) -> float:
+    """Waits until the process has come to rest. Returns its processor seconds."""
+    last = contender.cpu_seconds()
+    for _ in range(int(GRACE / REST)):
+        await asyncio.sleep(REST)
+        now = contender.cpu_seconds()
+        if now - last < REST / 10:
+            return now
+        last = now
+    return last
 
 
 async def _account_ready(contender: Contender, namespace: str) -> None:
