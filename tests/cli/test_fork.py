@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import yaml
 from tests.cli.shell import Shell
@@ -134,3 +136,21 @@ def test_interrupted_forks_leave_whole_clusters_or_none(here: Shell) -> None:
         process.communicate()
     for name in here.ok("list", "-o", "name").out.split():
         assert config_maps(here, name.rpartition("/")[2]) == {"before"}
+
+
+def test_killing_the_host_while_it_forks_loses_nothing(here: Shell) -> None:
+    here.ok("create", "dev", "--no-connect")
+    make(here, "dev", "before")
+    for turn in range(4):
+        make(here, "dev", f"w-{turn}")
+        begun = here.begin("fork", "dev", f"branch-{turn}", "--no-connect")
+        time.sleep(0.3 + 0.05 * turn)
+        here.kill()
+        begun.communicate()
+        here.ok("up")
+        assert config_maps(here, "dev") == {"before", *(f"w-{number}" for number in range(turn + 1))}
+        for name in here.ok("list", "-o", "name").out.split():
+            assert "before" in config_maps(here, name.rpartition("/")[2])
+    here.ok("delete", "--all")
+    assert not [path for path in (here.data / "layers").iterdir() if not path.name.startswith("template-")]
+    assert [path.name for path in (here.data / "clusters").iterdir()] == ["host"]

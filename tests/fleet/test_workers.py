@@ -403,3 +403,28 @@ def test_descriptors_arrive_with_what_they_are_for() -> None:
             assert not pair.near.post(0, listen="b")
 
     asyncio.run(body())
+
+
+def test_forks_across_workers(shell: Shell) -> None:
+    """A fork goes to the worker with the fewest clusters; a layer is read by both. Deleted forks leave nothing."""
+    up(shell)
+    shell.ok("create", "a", "--no-connect")
+    api(shell, "a").create(CONFIG_MAPS, config_map("before"))
+    for name in ("b", "c"):
+        shell.ok("fork", "a", name, "--no-connect")
+        api(shell, name).create(CONFIG_MAPS, config_map(f"of-{name}"))
+    assert len({worker_of(shell, name) for name in ("a", "b", "c")}) == 2
+    os.kill(worker_of(shell, "a"), signal.SIGKILL)
+    shell.ok("fork", "b", "d", "--no-connect")
+    shell.ok("fork", "a", "e", "--no-connect")
+    for name, expected in (("c", {"of-c"}), ("d", {"of-b"}), ("e", set())):
+        found = forked(shell, name)
+        assert found == {"before", *expected}, name
+    shell.ok("reset", "c")
+    assert forked(shell, "c") == {"before"}
+    shell.ok("delete", "a", "b", "c", "d", "e")
+    assert not [path for path in (shell.data / "layers").iterdir() if not path.name.startswith("template-")]
+
+
+def forked(shell: Shell, name: str) -> set[str]:
+    return names(api(shell, name)) - {"kube-root-ca.crt"}

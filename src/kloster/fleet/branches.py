@@ -17,7 +17,7 @@ from kloster.apiserver.cluster import Settings
 from kloster.client.api import Source
 from kloster.fleet.layerfiles import LayerFiles
 from kloster.fleet.lifecycle import create, fork, reset
-from kloster.fleet.lifecycle.fork import Frozen
+from kloster.fleet.lifecycle.fork import Frozen, NotServed
 from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
 from kloster.fleet.spec import Origin
@@ -27,7 +27,7 @@ from kloster.stores.api import StoreError
 
 log = structlog.get_logger(__name__)
 
-SOON = 2.0
+SOON = 1.0
 LATER = 10.0
 
 
@@ -78,10 +78,13 @@ class Branches:
             await self._check_version(wish, original)
             try:
                 frozen = await self.serving.freeze(original)
+            except NotServed as error:
+                raise ForkError("ForkPending", str(error), SOON) from error
             except StoreError as error:
                 raise ForkError("ForkFailed", f"{original.display} cannot be forked: {error}", SOON) from error
             made = await fork.make_record(self.shared, wish, original, frozen, self.settings)
             self.layers.set(wish.id, made.needed)
+        await self.layers.tidy()
         log.info("cluster forked", cluster=wish.display, source=original.display, revision=frozen.revision)
         return made
 

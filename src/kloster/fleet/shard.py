@@ -32,13 +32,13 @@ from kloster.fleet import identity, memory, parked, record
 from kloster.fleet.assembly import Assembled, assemble
 from kloster.fleet.lifecycle import flatten, fork
 from kloster.fleet.lifecycle.create import serving_names
-from kloster.fleet.lifecycle.fork import Frozen
+from kloster.fleet.lifecycle.fork import Frozen, NotServed
 from kloster.fleet.shared import Shared
 from kloster.fleet.slot import Slot
 from kloster.fleet.wish import Wish
 from kloster.runtime.api import Controller
 from kloster.runtime.timers import Timers
-from kloster.stores.api import StoreBroken, StoreClosed, StoreError, StoreFailed
+from kloster.stores.api import StoreBroken, StoreClosed, StoreError
 from kloster.syncer.controllers import syncer_controllers
 from kloster.syncer.engine import Syncer
 from kloster.syncer.hub import HostHub
@@ -167,7 +167,7 @@ class Shard:
         """The state of a cluster that is served here, for a fork to stand on. Raises StoreFailed, StoreBroken."""
         slot = self.slots.get(wish.id)
         if slot is None:
-            raise StoreFailed(f"{wish.display} is not being served yet")
+            raise NotServed(f"{wish.display} is not being served yet")
         while True:
             cluster = await slot.wake()
             with contextlib.suppress(StoreClosed):  # parked in this moment
@@ -227,6 +227,8 @@ class Shard:
         # The first answers need not wait for the controllers: they begin with everything that there is.
         large = sum(layer.size for layer in cluster.store.layers) > LARGE
         asyncio.get_running_loop().call_later(FIRST_ANSWERS if large else 0, self._attach, wish, cluster)
+        if len(found.layers) > 1:
+            self.on_layers(wish.id, found.needed)  # a fork that a crash had interrupted may have been finished just now
         self._lessen(wish, cluster)
         return cluster
 

@@ -43,7 +43,7 @@ from kloster.fleet.assignments import Assignments
 from kloster.fleet.control import Channel, Gone, Remote
 from kloster.fleet.datadir import DataDirError
 from kloster.fleet.host import EmbeddedHost
-from kloster.fleet.lifecycle.fork import Frozen
+from kloster.fleet.lifecycle.fork import Frozen, NotServed
 from kloster.fleet.shared import Shared
 from kloster.fleet.sites import server_name
 from kloster.fleet.virtualcluster import VIRTUAL_CLUSTERS
@@ -158,7 +158,7 @@ class Workers:
     async def freeze(self, wish: Wish) -> Frozen:
         worker = self.workers[self._table.of(wish.id)]
         if wish.id not in worker.held:
-            raise StoreFailed(f"{wish.display} is not being served yet")
+            raise NotServed(f"{wish.display} is not being served yet")
         try:
             async with asyncio.timeout(PATIENCE):
                 await worker.there.wait()
@@ -166,7 +166,7 @@ class Workers:
                     raise Gone("the process has ended")
                 return Frozen.from_json(await worker.channel.call("freeze", wish=wish.to_json()))
         except (Gone, Remote, TimeoutError) as error:
-            raise StoreFailed(f"the process that serves {wish.display} is being started again") from error
+            raise NotServed(f"the process that serves {wish.display} is being started again") from error
 
     async def drop(self, id: str) -> None:
         for worker in self.workers:

@@ -36,6 +36,10 @@ from kloster.stores.api import StoreBroken, StoreFailed
 from kloster.stores.storefile import new_id, settle
 
 
+class NotServed(StoreFailed):
+    """The cluster is not served at the moment, but soon will be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """A cluster's state at one revision, ready to be stood upon. `layers` are ids, the topmost first."""
