@@ -112,6 +112,21 @@ def test_slips_in_the_marker_are_one_clear_line(run: pytest.Pytester, marker: st
     assert not [line for line in found.outlines if "Traceback" in line or "plugin.py" in line]
 
 
+def test_the_marker_without_a_cluster_is_told(run: pytest.Pytester) -> None:
+    run.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.kubernetes("1.31")
+        def test_it():
+            pass
+        """
+    )
+    found = run.runpytest_subprocess()
+    found.assert_outcomes(passed=1, warnings=1)
+    found.stdout.fnmatch_lines(["*test_it: @pytest.mark.kubernetes is for tests that use kloster_cluster*"])
+
+
 def test_a_wrong_version_in_the_option_is_one_clear_line(run: pytest.Pytester) -> None:
     found = run.runpytest_subprocess("--kubernetes-versions=1.12")
     assert found.ret == pytest.ExitCode.USAGE_ERROR
