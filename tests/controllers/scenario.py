@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,35 @@ COMPARED = (
 Snapshot = dict[str, list[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What is played, which kinds are compared after each step, and where what upstream left is kept.
+
+    binds    whether pods are bound to nodes; there are none, so upstream collects such pods after 40 seconds
+    """
+
+    golden: Path
+    compared: tuple[Resource, ...]
+    play: Callable[[Player], AsyncIterator[str]]
+    binds: bool = True
+
+
 class Player:
     """A namespace of a cluster, and how one waits there until controllers have done their work."""
 
     def __init__(
-        self, client: Client, namespace: str, settle: Callable[[], Awaitable[None]], now: Callable[[], float]
+        self,
+        client: Client,
+        namespace: str,
+        settle: Callable[[], Awaitable[None]],
+        now: Callable[[], float],
+        binds: bool = True,
     ) -> None:
         self.client = client
         self.namespace = namespace
         self.settle = settle
         self.now = now
+        self.binds = binds
 
     async def make(self, resource: Resource, name: str, spec: Object, **metadata: Any) -> None:
         head = {"name": name, "namespace": self.namespace, **metadata}
@@ -84,15 +104,29 @@ class Player:
             await self.client.delete(resource, self.namespace, name, **options)
 
     async def pods(self) -> list[Object]:
-        return list((await self.client.list(PODS, self.namespace)).items)
+        return await self.all(PODS)
+
+    async def all(self, resource: Resource) -> list[Object]:
+        return list((await self.client.list(resource, self.namespace)).items)
+
+    async def next_minute(self) -> None:
+        """Wait until the minute has turned and controllers have done what was due."""
+        turns = (self.now() // 60 + 1) * 60
+        while self.now() < turns + 1:
+            await self.settle()
+        await self.settle()
+
+    async def report(self, name: str, address: str, *, ready: bool, phase: str = "Running") -> None:
+        """Say of a pod what a kubelet says."""
+        conditions = [{"type": "Ready", "status": str(ready), "lastTransitionTime": rfc3339(self.now())}]
+        status = {"phase": phase, "podIP": address, "podIPs": [{"ip": address}], "conditions": conditions}
+        await self.client.patch(PODS, self.namespace, name, {"status": status}, subresource="status")
 
     async def bring(self, pod: Object, phase: str) -> None:
         """Bind the pod to a node of its own (pods on one missing node are collected soon) and report its phase."""
         name, at = pod["metadata"]["name"], rfc3339(self.now())
-        if not pod["spec"].get("nodeName"):
-            target = {"kind": "Node", "name": f"node-of-{name}"}
-            body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
-            await self.client.create_subresource(PODS, self.namespace, name, "binding", body)
+        if self.binds and not pod["spec"].get("nodeName"):
+            await self.bind(name)
         state: Object = {"running": {"startedAt": at}}
         if phase != "Running":
             ended = {"exitCode": int(phase == "Failed"), "finishedAt": at, "startedAt": at}
@@ -109,6 +143,12 @@ class Player:
             "containerStatuses": [container],
         }
         await self.client.patch(PODS, self.namespace, name, {"status": status}, subresource="status")
+
+    async def bind(self, name: str) -> None:
+        """To a node of its own."""
+        target = {"kind": "Node", "name": f"node-of-{name}"}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+        await self.client.create_subresource(PODS, self.namespace, name, "binding", body)
 
     async def converge(self) -> None:
         for _ in range(20):
@@ -230,17 +270,20 @@ async def _others(player: Player) -> AsyncIterator[str]:
 
 _VOLATILE = re.compile(
     r"uid|resourceVersion|managedFields|creationTimestamp|deletionTimestamp|ip|podIPs?|clusterIPs?|\w+TransitionTime|"
-    r"lastUpdateTime|lastProbeTime|startTime|completionTime|startedAt|finishedAt|nodeName"
+    r"lastUpdateTime|lastProbeTime|startTime|completionTime|startedAt|finishedAt|nodeName|"
+    r"lastScheduleTime|lastSuccessfulTime|batch\.kubernetes\.io/cronjob-scheduled-timestamp"
 )
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
 _HASHED = re.compile(rf"\b(web|db|ds)-{_SAFE}{{6,10}}\b")
-_SUFFIXED = re.compile(rf"\b(web-HASH|rs|rc|good|bad|indexed-\d)-{_SAFE}{{5}}\b")
+_JOBS = "good|bad|again|late|brief|strict|foreign|(?:indexed|enough)-\\d|cron-[a-z]+-MINUTE"
+_SUFFIXED = re.compile(rf"\b(web-HASH|rs|rc|plain|eager|headless|db|{_JOBS})-{_SAFE}{{5}}\b")
+_MINUTE = re.compile(r"\b(cron-[a-z]+)-\d{8}\b")
 
 
-async def snapshot(player: Player) -> Snapshot:
+async def snapshot(player: Player, compared: tuple[Resource, ...]) -> Snapshot:
     """What there is, without what differs from run to run."""
     found: Snapshot = {}
-    for resource in COMPARED:
+    for resource in compared:
         items = (await player.client.list(resource, player.namespace)).items
         shown = [_event(item) if resource is EVENTS else _object(item) for item in items if _is_compared(item)]
         text = json.dumps(shown).replace(player.namespace, "NAMESPACE")
@@ -248,16 +291,55 @@ async def snapshot(player: Player) -> Snapshot:
     return found
 
 
+Change = dict[str, dict[str, list[Any]]]
+"""By kind: what has gone and what has come since the step before. Most things stay as they are."""
+
+
+def change(before: Snapshot, after: Snapshot) -> Change:
+    found: Change = {}
+    for kind, items in after.items():
+        known = before.get(kind, [])
+        gone, come = _without(known, items), _without(items, known)
+        if gone or come:
+            found[kind] = {"gone": gone, "come": come}
+    return found
+
+
+def changed(before: Snapshot, what: Change) -> Snapshot:
+    """The snapshot after `what`."""
+    after = dict(before)
+    for kind, part in what.items():
+        items = _without(before.get(kind, []), part["gone"]) + part["come"]
+        after[kind] = sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+    return after
+
+
+def _without(items: list[Any], others: list[Any]) -> list[Any]:
+    """`items` without those in `others`, each as often as it is there."""
+    left, found = list(others), []
+    for item in items:
+        if item in left:
+            left.remove(item)
+        else:
+            found.append(item)
+    return found
+
+
 def _is_compared(item: Object) -> bool:
     """Left out: events of the scheduler, and those that are said again at each look, however often that was.
 
-    Upstream leaves pods on nodes that it does not know out of slices, and says so; ours do not (decision).
+    Upstream leaves pods on nodes that it does not know out of slices, and says so; ours do not (decision). That does
+    not concern services that publish what is not ready.
     """
+    if item["kind"] == "EndpointSlice":
+        return bool(item["metadata"]["labels"]["kubernetes.io/service-name"] == "eager")
     if item["kind"] != "Event":
         return True
     component = (item.get("source") or {}).get("component")
     repeated = ("NoPods", "CalculateExpectedPodCountFailed", "FailedToUpdateEndpointSlices")
-    return component not in (None, "", "default-scheduler") and item["reason"] not in repeated
+    belated = ("MissingJob",)  # upstream's controller has looked at an old copy of the CronJob
+    others = (None, "", "default-scheduler", "persistentvolume-controller")
+    return component not in others and item["reason"] not in (*repeated, *belated)
 
 
 def _event(item: Object) -> list[Any]:
@@ -270,9 +352,22 @@ def _object(item: Object) -> Object:
     if item["kind"] == "Pod":
         shown.pop("status", None)
         shown["spec"] = {name: shown["spec"][name] for name in ("hostname", "subdomain") if name in shown["spec"]}
-    if item["kind"] == "Endpoints":
+    if item["kind"] in ("Endpoints", "EndpointSlice"):
         shown["metadata"].pop("annotations", None)  # nothing but the time of the last change
+    if item["kind"] == "EndpointSlice":
+        shown["endpoints"] = _sorted(shown.get("endpoints") or [])
+        shown["metadata"].pop("generation", None)  # several changes may be written at once
+    for subset in shown.get("subsets") or ():
+        subset["ports"] = _sorted(subset.get("ports") or [])
+    if "subsets" in shown:
+        shown["subsets"] = _sorted(shown["subsets"])  # upstream sorts by hashes of Go structs
+    if item["kind"] == "ConfigMap":
+        shown.pop("data", None)
     return shown
+
+
+def _sorted(items: list[Any]) -> list[Any]:
+    return sorted(items, key=lambda one: json.dumps(one, sort_keys=True))
 
 
 def _clean(value: Any, key: str) -> Any:
@@ -290,30 +385,35 @@ def _clean(value: Any, key: str) -> Any:
 
 
 def _name(text: str) -> str:
-    return _SUFFIXED.sub(r"\1-RANDOM", _HASHED.sub(r"\1-HASH", text))
+    return _SUFFIXED.sub(r"\1-RANDOM", _HASHED.sub(r"\1-HASH", _MINUTE.sub(r"\1-MINUTE", text)))
 
 
-async def record(target: Connection) -> dict[str, Snapshot]:
+async def record(target: Connection, script: Script) -> dict[str, Snapshot]:
     """Play on a real cluster; what there was after each step."""
     namespace = f"kloster-scenario-{int(time.time())}"
     async with HttpTransport(target) as transport:
         client = Client(transport)
         await client.create(NAMESPACES, {"metadata": {"name": namespace}})
-        player = Player(client, namespace, lambda: asyncio.sleep(2), time.time)
+        player = Player(client, namespace, lambda: asyncio.sleep(2), time.time, script.binds)
         await player.settle()
         steps: dict[str, Snapshot] = {}
-        async for step in play(player):
-            steps[step] = await snapshot(player)
+        async for step in script.play(player):
+            steps[step] = await snapshot(player, script.compared)
         await client.delete(NAMESPACES, "", namespace)
     return steps
 
 
-def main(kubeconfig: Path) -> None:
+def main(kubeconfig: Path, script: Script) -> None:
     target = connection(yaml.safe_load(kubeconfig.read_text()), base=kubeconfig.parent)
-    steps = asyncio.run(record(target))
-    lines = [f"{json.dumps(step)}: {json.dumps(found, sort_keys=True)}" for step, found in steps.items()]
-    GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    before: Snapshot = {}
+    lines: list[str] = []
+    for step, found in asyncio.run(record(target, script)).items():
+        lines.append(f"{json.dumps(step)}: {json.dumps(change(before, found), sort_keys=True)}")
+        before = found
+    script.golden.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
+
+SCRIPT = Script(GOLDEN, COMPARED, play)
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), SCRIPT)

@@ -6,11 +6,12 @@ from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.client.resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
-from kloster.controllers import endpoints, endpointslices
+from kloster.controllers import endpoints, endpointslicemirroring, endpointslices
 
 from .world import CONTAINERS, NS, World, world
 
 LABELS = {"app": "web"}
+TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 async def backend(cluster: World, name: str, *, ready: bool = True, ports: list[Object] | None = None) -> None:
@@ -66,6 +67,75 @@ async def test_both_forms_follow_the_pods(cluster: World) -> None:
     await cluster.settle()
     assert await cluster.all(ENDPOINT_SLICES) == []
     assert not await cluster.exists(ENDPOINTS, "web")
+
+
+@world
+async def test_slices_of_other_ports_are_not_touched(cluster: World) -> None:
+    cluster.run("*")
+    await cluster.settle()
+    ports = [{"name": "http", "port": 80, "targetPort": "http"}, {"name": "dns", "port": 53, "protocol": "UDP"}]
+    await service(cluster, ports=ports)
+    await backend(cluster, "both", ports=[{"name": "http", "containerPort": 8080}])
+    await backend(cluster, "dns-only")
+    await cluster.settle()
+
+    async def by_pod() -> dict[str, tuple[str, int]]:
+        slices = [one["metadata"] | one for one in await cluster.all(ENDPOINT_SLICES) if one.get("endpoints")]
+        return {one["endpoints"][0]["targetRef"]["name"]: (one["name"], one["generation"]) for one in slices}
+
+    before = await by_pod()
+    assert set(before) == {"both", "dns-only"}
+    await cluster.set_phase("both", "Running", ready=False)
+    await cluster.settle()
+    after = await by_pod()
+    assert after["dns-only"] == before["dns-only"]
+    assert after["both"] == (before["both"][0], before["both"][1] + 1)
+
+
+@world
+async def test_endpoints_written_by_hand_are_mirrored(cluster: World) -> None:
+    cluster.run("*")
+    await cluster.create(SERVICES, "db", spec={"ports": [{"port": 5432}]})
+    both = {"addresses": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}], "notReadyAddresses": [{"ip": "192.0.2.2"}]}
+    metadata = {"labels": {"team": "a"}, "annotations": {"note": "b", TIME: "now"}}
+    await cluster.create(ENDPOINTS, "db", metadata=metadata, subsets=[{**both, "ports": [{"port": 5432}]}])
+    await cluster.settle()
+    slices = {one["addressType"]: one for one in await cluster.all(ENDPOINT_SLICES)}
+    assert set(slices) == {"IPv4", "IPv6"}
+    first = slices["IPv4"]
+    assert first["metadata"]["labels"] == {
+        "team": "a",
+        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+        "kubernetes.io/service-name": "db",
+    }
+    assert first["metadata"]["annotations"] == {"note": "b"}
+    assert first["metadata"]["ownerReferences"][0]["kind"] == "Endpoints"
+    assert first["ports"] == [{"name": "", "port": 5432, "protocol": "TCP"}]
+    shown = [(one["addresses"], one["conditions"]) for one in first["endpoints"]]
+    assert shown == [(["192.0.2.1"], {"ready": True}), (["192.0.2.2"], {"ready": False})]
+    name, version = first["metadata"]["name"], first["metadata"]["resourceVersion"]
+    await cluster.patch(ENDPOINTS, "db", {"subsets": [{"addresses": [{"ip": "192.0.2.9"}], "ports": [{"port": 5432}]}]})
+    await cluster.settle()
+    (changed,) = await cluster.all(ENDPOINT_SLICES)
+    assert changed["metadata"]["name"] == name
+    assert changed["metadata"]["resourceVersion"] != version
+    await cluster.patch(ENDPOINTS, "db", {"metadata": {"labels": {endpointslicemirroring.SKIP: "true"}}})
+    await cluster.settle()
+    assert await cluster.all(ENDPOINT_SLICES) == []
+    await cluster.patch(ENDPOINTS, "db", {"metadata": {"labels": {endpointslicemirroring.SKIP: None}}})
+    await cluster.settle()
+    assert len(await cluster.all(ENDPOINT_SLICES)) == 1
+    await cluster.patch(SERVICES, "db", {"spec": {"selector": LABELS}})
+    await cluster.settle()
+    (own,) = await cluster.all(ENDPOINT_SLICES)
+    assert own["metadata"]["labels"][endpointslicemirroring.MANAGED_BY_LABEL] == "endpointslice-controller.k8s.io"
+
+
+def test_no_more_than_a_thousand_addresses_are_mirrored() -> None:
+    addresses = [{"ip": f"10.0.{number // 250}.{number % 250}"} for number in range(1200)]
+    subset = {"addresses": addresses[:900], "notReadyAddresses": addresses[900:], "ports": [{"port": 1}]}
+    (found,) = endpointslicemirroring.wanted_slices({"subsets": [subset]})
+    assert len(found["endpoints"]) == 1000
 
 
 @world

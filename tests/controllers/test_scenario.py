@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 
+import pytest
+
 from kloster.apimachinery import Object
 from kloster.client.resources import NAMESPACES
 
-from .scenario import GOLDEN, Player, play, snapshot
+from . import habits, scenario
+from .scenario import Player, Script, Snapshot, changed, snapshot
 from .world import World, world
 
 
@@ -21,21 +24,27 @@ def difference(recorded: Object, ours: Object) -> str:
     return "\n".join(found)
 
 
-@world
-async def test_the_scenario_goes_as_recorded(cluster: World) -> None:
-    recorded = json.loads(GOLDEN.read_text())
-    cluster.run("*", "-podgc")
-    await cluster.create(NAMESPACES, "scenario")
-    await cluster.settle()
-
-    async def settle() -> None:
+@pytest.mark.parametrize("script", [scenario.SCRIPT, habits.SCRIPT], ids=["scenario", "habits"])
+def test_it_goes_as_recorded(script: Script) -> None:
+    @world
+    async def run(cluster: World) -> None:
+        recorded = json.loads(script.golden.read_text())
+        cluster.run("*", "-podgc")
+        await cluster.create(NAMESPACES, "scenario")
         await cluster.settle()
-        await cluster.advance(1)
 
-    player = Player(cluster.client, "scenario", settle, cluster.clock.now)
-    steps = 0
-    async for step in play(player):
-        found = difference(recorded[step], await snapshot(player))
-        assert not found, f"after {step!r}:\n{found}"
-        steps += 1
-    assert steps == len(recorded)
+        async def settle() -> None:
+            await cluster.settle()
+            await cluster.advance(1)
+
+        player = Player(cluster.client, "scenario", settle, cluster.clock.now, script.binds)
+        steps = 0
+        upstream: Snapshot = {resource.kind: [] for resource in script.compared}
+        async for step in script.play(player):
+            upstream = changed(upstream, recorded[step])
+            found = difference(upstream, await snapshot(player, script.compared))
+            assert not found, f"after {step!r}:\n{found}"
+            steps += 1
+        assert steps == len(recorded)
+
+    run()

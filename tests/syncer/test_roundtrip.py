@@ -14,6 +14,7 @@ from kloster.client.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
+    ENDPOINTS,
     EVENTS,
     JOBS,
     NAMESPACES,
@@ -555,6 +556,23 @@ class TestServices:
     async def test_the_api_servers_own_service_stays(world: World, dev: Virtual) -> None:
         assert await dev.on_host(SERVICES) == []
         assert (await dev.get(SERVICES, "kubernetes"))["spec"]["clusterIP"] == "10.96.0.1"
+
+    @staticmethod
+    @syncing
+    async def test_endpoints_without_a_selector_cross_as_slices(world: World, dev: Virtual) -> None:
+        await dev.create(SERVICES, "db", spec={"ports": [{"port": 5432}]})
+        await dev.pod("one")
+        await world.settle()
+        address = (await dev.get(PODS, "one"))["status"]["podIP"]
+        subsets = [{"addresses": [{"ip": address}], "ports": [{"port": 5432}]}]
+        await dev.create(ENDPOINTS, "db", subsets=subsets)
+        await world.settle()
+        (slice_,) = await dev.on_host(ENDPOINT_SLICES)
+        assert slice_["metadata"]["labels"]["kubernetes.io/service-name"] == dev.host_name("db")
+        assert [one["addresses"] for one in slice_["endpoints"]] == [[address]]
+        await dev.delete(ENDPOINTS, "db")
+        await world.settle(10)
+        assert await dev.on_host(ENDPOINT_SLICES) == []
 
     @staticmethod
     @syncing

@@ -15,6 +15,7 @@ from kloster.controllers import (
     daemonsets,
     deployments,
     endpoints,
+    endpointslicemirroring,
     endpointslices,
     ephemeralvolumes,
     garbagecollection,
@@ -47,6 +48,7 @@ TABLE: tuple[Controller, ...] = (
     ttlafterfinished.CONTROLLER,
     endpoints.CONTROLLER,
     endpointslices.CONTROLLER,
+    endpointslicemirroring.CONTROLLER,
     poddisruptionbudgets.CONTROLLER,
     ephemeralvolumes.CONTROLLER,
     persistentvolumeclaims.CONTROLLER,
@@ -69,7 +71,6 @@ _OLDER_NAMES = {
 _NOT_RUN_HERE = frozenset(
     {
         "serviceaccount-token-controller",
-        "endpointslice-mirroring-controller",
         "resourcequota-controller",
         "horizontal-pod-autoscaler-controller",
         "certificatesigningrequest-signing-controller",

@@ -22,28 +22,42 @@ _CAPACITY = 1000
 
 
 def subsets(service: Object, behind: Sequence[Object]) -> list[Object]:
-    """Addresses grouped by the ports that they have, ready ones apart from the rest."""
+    """Ports grouped by the addresses that have them; of these ready ones apart from the rest."""
     include_deleting = backends.publishes_unready(service)
-    by_ports: dict[bytes, tuple[list[Object], list[Object], list[Object]]] = {}
+    by_port: dict[bytes, tuple[list[Object], dict[_Address, Object]]] = {}
     for pod in behind:
         if not backends.is_included(pod, include_deleting):
             continue
         ports = _ports(service, pod)
         if ports is None:
             continue
-        group = by_ports.setdefault(orjson.dumps(ports), (ports, [], []))
-        ready = include_deleting or pods.is_ready(pod)
-        group[1 if ready else 2].append(_address(service, pod))
-    found = []
-    for _, (ports, ready_ones, others) in sorted(by_ports.items()):
-        subset: Object = {}
-        for name, entries in (("addresses", ready_ones), ("notReadyAddresses", others)):
-            if entries:
-                subset[name] = sorted(entries, key=lambda entry: (entry["ip"], entry["targetRef"]["uid"]))
-        if ports:
-            subset["ports"] = ports
-        found.append(subset)
-    return found
+        address = _address(service, pod)
+        key = (address["ip"], address["targetRef"]["uid"], include_deleting or pods.is_ready(pod))
+        for port in [[one] for one in ports] or [[]]:  # without ports the addresses stand alone
+            by_port.setdefault(orjson.dumps(port), (port, {}))[1][key] = address
+    by_addresses: dict[frozenset[_Address], tuple[list[Object], dict[_Address, Object]]] = {}
+    for port, entries in by_port.values():
+        by_addresses.setdefault(frozenset(entries), ([], entries))[0].extend(port)
+    return [_subset(ports, entries) for ports, entries in sorted(by_addresses.values(), key=_order)]
+
+
+_Address = tuple[str, str, bool]
+"""IP, the pod's UID, whether it is ready: addresses are sorted so."""
+
+
+def _order(found: tuple[list[Object], dict[_Address, Object]]) -> tuple[bytes, list[_Address]]:
+    return orjson.dumps(found[0]), sorted(found[1])
+
+
+def _subset(ports: list[Object], entries: dict[_Address, Object]) -> Object:
+    subset: Object = {}
+    for name, wanted in (("addresses", True), ("notReadyAddresses", False)):
+        chosen = [entries[key] for key in sorted(entries) if key[2] is wanted]
+        if chosen:
+            subset[name] = chosen
+    if ports:
+        subset["ports"] = ports
+    return subset
 
 
 def _ports(service: Object, pod: Object) -> list[Object] | None:

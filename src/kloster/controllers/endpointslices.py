@@ -91,13 +91,18 @@ def ports(service: Object, pod: Object) -> list[Object]:
     return found
 
 
+def _sign(ports: Sequence[Object] | None) -> bytes:
+    """The same for the same ports, whatever the order of their fields."""
+    return orjson.dumps(list(ports or ()), option=orjson.OPT_SORT_KEYS)
+
+
 def plan(existing: Sequence[Object], groups: Sequence[Group], wanted_families: Sequence[str]) -> Plan:
     """How to turn the existing slices into what the groups hold."""
     found = Plan()
-    wanted = {(group.family, orjson.dumps(group.ports)): group for group in groups}
+    wanted = {(group.family, _sign(group.ports)): group for group in groups}
     by_group: dict[tuple[str, bytes], list[Object]] = {}
     for item in existing:
-        key = (item["addressType"], orjson.dumps(item.get("ports") or []))
+        key = (item["addressType"], _sign(item.get("ports")))
         by_group.setdefault(key, []).append(item)
     spare: dict[str, list[Object]] = {}
     for key, items in by_group.items():
@@ -202,7 +207,7 @@ def _groups(context: Context, service: Object, behind: Sequence[Object]) -> list
             offered = ports(service, pod)
             if not offered and not backends.is_headless(service):
                 continue
-            group = found.setdefault((family, orjson.dumps(offered)), Group(family, offered, []))
+            group = found.setdefault((family, _sign(offered)), Group(family, offered, []))
             group.endpoints.append(entry)
     return list(found.values())
 

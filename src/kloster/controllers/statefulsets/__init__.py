@@ -130,15 +130,21 @@ async def _check(context: Context, stateful_set: Object, pod: Object) -> None:
     if pods.phase(pod) == "Pending":
         await _create_claims(context, stateful_set, number, pod["metadata"]["name"])
     missing = identity.missing_labels(stateful_set, pod)
+    metadata = pod["metadata"]
     if missing:
-        metadata = pod["metadata"]
         patch = {"metadata": {"uid": metadata["uid"], "labels": missing}}
         await context.client.patch(PODS, metadata["namespace"], metadata["name"], patch, type="strategic")
-    await _fix_owners(context, stateful_set, pod, condemned=False)
+    if await _fix_owners(context, stateful_set, pod, condemned=False) or missing:
+        text = f"update Pod {metadata['name']} in StatefulSet {stateful_set['metadata']['name']} successful"
+        context.recorder.event(stateful_set, "Normal", "SuccessfulUpdate", text)
 
 
-async def _fix_owners(context: Context, stateful_set: Object, pod: Object, *, condemned: bool) -> None:
-    """Owner references of a pod's claims by the retention policy; references to others are left alone."""
+async def _fix_owners(context: Context, stateful_set: Object, pod: Object, *, condemned: bool) -> bool:
+    """Owner references of a pod's claims by the retention policy; references to others are left alone.
+
+    Returns whether any was changed.
+    """
+    changed = False
     wanted = identity.claim_owners(stateful_set, pod, condemned)
     ours = {stateful_set["metadata"]["uid"], pod["metadata"]["uid"]}
     namespace = stateful_set["metadata"]["namespace"]
@@ -153,6 +159,8 @@ async def _fix_owners(context: Context, stateful_set: Object, pod: Object, *, co
         kept = [reference for reference in references if reference["uid"] not in ours]
         metadata = {**claim["metadata"], "ownerReferences": [*kept, *wanted]}
         await context.client.update(PERSISTENT_VOLUME_CLAIMS, {**claim, "metadata": metadata})
+        changed = True
+    return changed
 
 
 async def _delete(context: Context, stateful_set: Object, pod: Object) -> None:
