@@ -47,6 +47,14 @@ def test_a_fresh_cluster(running: Envtest) -> None:
     _, service = running.ask("/api/v1/namespaces/default/services/kubernetes")
     assert service["spec"]["clusterIP"] == "10.0.0.1"
     assert service["spec"]["ports"][0]["targetPort"] == running.port
+    _, endpoints = running.ask("/api/v1/namespaces/default/endpoints/kubernetes")
+    assert endpoints["subsets"][0]["ports"] == [{"name": "https", "port": running.port, "protocol": "TCP"}]
+    _, slice = running.ask("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes")
+    assert slice["endpoints"][0]["addresses"] == [endpoints["subsets"][0]["addresses"][0]["ip"]]
+    for path in ("apiregistration.k8s.io/v1/apiservices", "flowcontrol.apiserver.k8s.io/v1/flowschemas"):
+        _, found = running.ask(f"/apis/{path}")
+        times = [condition["lastTransitionTime"] for one in found["items"] for condition in one["status"]["conditions"]]
+        assert times and all(times)
 
 
 def test_plugins_that_are_off_do_not_run(running: Envtest) -> None:

@@ -35,8 +35,40 @@ def template(catalog: Catalog, now: float) -> list[Put]:
         if item["kind"] not in _OWN:
             meta = item["metadata"]
             path = "/".join((catalog.minor, item["kind"], meta.get("namespace", ""), meta["name"]))
-            made.append(_put(catalog, item, str(uuid.uuid5(_UIDS, path)), now))
+            made.append(_put(catalog, _since(item, now), str(uuid.uuid5(_UIDS, path)), now))
     return made
+
+
+def _since(item: Object, now: float) -> Object:
+    """The item with the times of its conditions, which packaged data leave out."""
+    status = item.get("status") or {}
+    if not status.get("conditions"):
+        return item
+    conditions = [{**one, "lastTransitionTime": rfc3339(now)} for one in status["conditions"]]
+    return {**item, "status": {**status, "conditions": conditions}}
+
+
+def endpoints(catalog: Catalog, random: Random, now: float, address: str, port: int) -> list[Put]:
+    """Where the kubernetes Service leads to, for an API server that is reached at `address` itself."""
+    about = {"name": "kubernetes", "namespace": "default"}
+    listening = {"name": "https", "port": port, "protocol": "TCP"}
+    items: list[Object] = [
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {**about, "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address}], "ports": [listening]}],
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**about, "labels": {"kubernetes.io/service-name": "kubernetes"}, "generation": 1},
+            "addressType": objects.family(address),
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": [listening],
+        },
+    ]
+    return [_put(catalog, item, random.uid(), now) for item in items]
 
 
 def own(
@@ -46,14 +78,17 @@ def own(
     now: float,
     *,
     client_ca: str,
-    requestheader_ca: str = "",
+    requestheader_ca: str | None = "",
     api_port: int = 6443,
 ) -> list[Put]:
-    """The objects of one cluster. CAs are PEM texts; `api_port` is where the kubernetes Service's traffic goes."""
+    """The objects of one cluster. CAs are PEM texts; `api_port` is where the kubernetes Service's traffic goes.
+
+    requestheader_ca   who signs front proxies; empty: the same as clients, None: no front proxy is trusted
+    """
     items = [
         *(_namespace(name) for name in NAMESPACES),
         *_addresses(catalog, settings, api_port, now),
-        authentication(client_ca, requestheader_ca or client_ca),
+        authentication(client_ca, client_ca if requestheader_ca == "" else requestheader_ca or ""),
     ]
     return [_put(catalog, item, random.uid(), now) for item in items]
 
@@ -108,19 +143,19 @@ def _addresses(catalog: Catalog, settings: Settings, api_port: int, now: float) 
 
 
 def authentication(client_ca: str, requestheader_ca: str) -> Object:
-    """The ConfigMap from which aggregated API servers learn whom to trust."""
+    """The ConfigMap from which aggregated API servers learn whom to trust; an empty CA: nobody."""
+    front_proxy = {
+        "requestheader-allowed-names": '["front-proxy"]',
+        "requestheader-client-ca-file": requestheader_ca,
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
-        "data": {
-            "client-ca-file": client_ca,
-            "requestheader-allowed-names": '["front-proxy"]',
-            "requestheader-client-ca-file": requestheader_ca,
-            "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
-            "requestheader-group-headers": '["X-Remote-Group"]',
-            "requestheader-username-headers": '["X-Remote-User"]',
-        },
+        "data": {"client-ca-file": client_ca, **(front_proxy if requestheader_ca else {})},
     }
 
 

@@ -67,6 +67,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 class Options:
     """What one kube-apiserver is told.
 
+    advertise     the address that the cluster is told
     serving       (certificate chain, private key), PEM
     client_ca     PEM; empty: no client certificates
     static        bearer token → user (--token-auth-file)
@@ -92,6 +93,7 @@ class Options:
     node_ports: tuple[int, int]
     event_ttl: float
     external_address: str
+    advertise: str
     controllers: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
@@ -142,6 +144,7 @@ class _Reader:
             node_ports=self._node_ports(),
             event_ttl=self._duration("event-ttl", 3600.0),
             external_address=f"{self._text('external-hostname') or self._text('advertise-address') or bind}:{port}",
+            advertise=self._text("advertise-address") or _advertised(bind),
             controllers=self._controllers(),
             warnings=tuple(self._warnings),
         )
@@ -327,6 +330,20 @@ def public_keys(pem: bytes) -> list[pki.TokenPublicKey]:
     if not found:
         raise OptionsError("data does not contain any valid RSA or ECDSA public keys")
     return found
+
+
+def _advertised(bind: str) -> str:
+    """Upstream tells the address that it is bound to, or this machine's own where that is of no use to others."""
+    address = ipaddress.ip_address(bind)
+    if not (address.is_loopback or address.is_unspecified):
+        return bind
+    family, somewhere = (socket.AF_INET, "192.0.2.1") if address.version == 4 else (socket.AF_INET6, "2001:db8::1")
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((somewhere, 9))  # sends nothing
+            return str(probe.getsockname()[0])
+        except OSError:
+            return bind if address.is_loopback else "127.0.0.1"
 
 
 def _content(path: Path, flag: str) -> bytes:

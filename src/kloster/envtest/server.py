@@ -117,11 +117,17 @@ class ApiServer:
             SystemRandom(),
             self.clock.now(),
             client_ca=self.options.client_ca,
+            requestheader_ca=None,
             api_port=self.options.port,
+        )
+        reached = bootstrap.endpoints(
+            self.served.catalog, SystemRandom(), self.clock.now(), self.options.advertise, self.options.port
         )
 
         def once(view: View) -> Sequence[Operation]:
-            return () if view.get(Key("/namespaces", "", "kube-system")) is not None else own
+            """The addresses are those of the API server that came last."""
+            fresh = view.get(Key("/namespaces", "", "kube-system")) is None
+            return [*own, *reached] if fresh else reached
 
         await self.served.store.transact(once)
 

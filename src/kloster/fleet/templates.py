@@ -33,7 +33,7 @@ from kloster.stores.layerfile import read_layer, write_layer
 from kloster.stores.layers import Layer
 from kloster.stores.memory import MemoryStore
 
-FORMAT = 1
+FORMAT = 2
 """Counts changes of how templates are made."""
 
 
