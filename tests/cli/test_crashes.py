@@ -154,15 +154,16 @@ def come_and_go(host: HostAPI, promises: Promises, round_: int) -> None:
 
 @contextmanager
 def load(
-    apis: dict[str, HostAPI], promises: dict[str, Promises], prefix: str, rng: random.Random
+    documents: dict[str, Any], promises: dict[str, Promises], prefix: str, rng: random.Random
 ) -> Iterator[list[threading.Thread]]:
-    """Two writers and a watch of each cluster; leaving waits for them, and for what was added."""
+    """Two writers and a watch of each cluster, on connections of their own; leaving waits for them all."""
     stop, threads = threading.Event(), list[threading.Thread]()
-    for name, api in apis.items():
+    for name, document in documents.items():
         for writer in range(2):
-            arguments = (api, promises[name], f"{prefix}-{writer}", random.Random(rng.random()), stop)
+            own = HostAPI(document)
+            arguments = (own, promises[name], f"{prefix}-{writer}", random.Random(rng.random()), stop)
             threads.append(threading.Thread(target=write, args=arguments, daemon=True))
-        threads.append(threading.Thread(target=look, args=(api, promises[name], stop), daemon=True))
+        threads.append(threading.Thread(target=look, args=(HostAPI(document), promises[name], stop), daemon=True))
     for thread in threads:
         thread.start()
     yield threads
@@ -184,11 +185,12 @@ def test_fifty_crashes_break_no_promise(shell: Shell) -> None:
     for name in ("a", "b"):
         shell.ok("create", name, "--no-connect")
     host = HostAPI(yaml.safe_load((shell.data / "admin.conf").read_text()))
-    apis = {name: HostAPI(yaml.safe_load(shell.ok("connect", name, "--print").out)) for name in ("a", "b")}
+    documents = {name: yaml.safe_load(shell.ok("connect", name, "--print").out) for name in ("a", "b")}
+    apis = {name: HostAPI(document) for name, document in documents.items()}
     promises, clusters = {name: Promises() for name in apis}, Promises()
     for round_ in range(CRASHES):
         pid = json.loads((shell.data / "fleet.json").read_text())["pid"]
-        with load(apis, promises, f"n{round_}", rng) as threads:
+        with load(documents, promises, f"n{round_}", rng) as threads:
             threads.append(threading.Thread(target=come_and_go, args=(host, clusters, round_), daemon=True))
             threads[-1].start()
             time.sleep(rng.choice([0.02, 0.2, 1.0]) * (0.5 + rng.random()))

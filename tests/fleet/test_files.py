@@ -237,8 +237,11 @@ def test_a_fleet_whose_workers_outlive_it_does_not_run(tmp_path: Path) -> None:
         assert directory.served(directory.holder()) == {}, "it has not said that it is ready"
         write_json(directory.state, {"pid": os.getpid(), "address": "x"})
         assert directory.served(directory.holder())["address"] == "x"
-        with subprocess.Popen(["true"]) as gone:
-            gone.wait()
-        write_json(directory.state, {"pid": gone.pid})
-        assert directory.served(gone.pid) == {}
+        with subprocess.Popen(["sleep", "60"]) as gone:
+            write_json(directory.state, {"pid": gone.pid})
+            assert directory.served(gone.pid) == {"pid": gone.pid}
+            gone.kill()
+            os.waitid(os.P_PID, gone.pid, os.WEXITED | os.WNOWAIT)
+            assert directory.served(gone.pid) == {}, "it is a zombie"
+        assert directory.served(gone.pid) == {}, "it is no more"
     assert directory.served(directory.holder()) == {}

@@ -160,6 +160,9 @@ def _holder(descriptor: int) -> int:
 
 
 def _is_there(pid: int) -> bool:
+    """Whether the process runs. One that has ended may stay in the table for long, where nobody asks how it ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
