@@ -56,6 +56,20 @@ def test_everything_is_applied_in_an_order_that_works(fleet: Fleet, version: str
         cluster.wait_for(lambda: [one for one in cluster.events(namespace="things") if one["reason"] == "Started"], 5)
 
 
+def test_a_fork_is_a_copy_that_goes_its_own_way(fleet: Fleet) -> None:
+    with Cluster("1.34", fleet=fleet) as cluster:
+        cluster.apply(DEFINITION)
+        cluster.wait_for("pod/one condition=Ready", namespace="things")
+        with cluster.fork(name="copy-*") as fork:
+            assert fork.version == cluster.version
+            assert fork.get("widget/first", namespace="things")["spec"] == {"size": 3}
+            fork.wait_for("pod/one condition=Ready", namespace="things")
+            fork.delete("widget/first", namespace="things")
+            cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}})
+            assert not fork.exists("cm/later")
+        assert cluster.exists("widget/first", namespace="things")
+
+
 def test_objects_are_read_changed_and_deleted(shared: Cluster) -> None:
     for name in ("a", "b"):
         shared.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"x": name}}})
@@ -179,6 +193,9 @@ def test_the_same_for_asyncio(fleet: Fleet) -> None:
             with pytest.raises(WaitTimeout, match="it returned False"):
                 await cluster.wait_for(lambda: cluster.exists("widget/second", namespace="things"), 0.05)
             assert [one["metadata"]["name"] for one in await cluster.list("widgets")] == ["first"]
+            async with cluster.fork() as fork:
+                assert await fork.exists("widget/first", namespace="things")
+                await fork.delete("widget/first", namespace="things")
             await cluster.delete("widget/first", namespace="things")
             await cluster.wait_for(lambda: cluster.events(namespace="things"), 5)
 

@@ -24,7 +24,8 @@ T = TypeVar("T")
 class AsyncCluster:
     """A virtual cluster. Use it as an async context manager. Arguments are `Cluster`'s.
 
-    cluster    the same cluster for synchronous code; kubeconfigs and configurations of client libraries are there
+    cluster    the same cluster for synchronous code; configurations of client libraries, `requests`, `faults`, `clock`
+               and `pods` are there (they answer in about a millisecond; what waits belongs into a thread)
     """
 
     def __init__(
@@ -78,6 +79,10 @@ class AsyncCluster:
     def lightkube(self, **options: Any) -> Any:
         """A ``lightkube.AsyncClient``; options are its own."""
         return self.cluster.lightkube(client="AsyncClient", **options)
+
+    def fork(self, *, name: str = "test-*", workloads: str = "run") -> AsyncCluster:
+        """A copy of the cluster as it is now; to be used as an async context manager."""
+        return AsyncCluster.of(self.cluster.fork(name=name, workloads=workloads))
 
     async def request(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str
