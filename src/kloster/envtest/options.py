@@ -126,6 +126,7 @@ class _Reader:
         self._complain()
         modes = self._modes()
         bind = self._bind()
+        advertise = self._text("advertise-address") or _advertised(bind)
         port = self._port()
         return Options(
             bind=bind,
@@ -143,8 +144,8 @@ class _Reader:
             service_cidr=self._service_cidr(),
             node_ports=self._node_ports(),
             event_ttl=self._duration("event-ttl", 3600.0),
-            external_address=f"{self._text('external-hostname') or self._text('advertise-address') or bind}:{port}",
-            advertise=self._text("advertise-address") or _advertised(bind),
+            external_address=f"{self._text('external-hostname') or advertise}:{port}",
+            advertise=advertise,
             controllers=self._controllers(),
             warnings=tuple(self._warnings),
         )

@@ -59,7 +59,10 @@ def connect(arguments: list[str]) -> socket.socket | None:
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             url = urllib.parse.urlsplit(server)
-            control.connect(control_path(url.hostname or "", url.port or 2379))
+            path = control_path(url.hostname or "", url.port or 2379)
+            if os.lstat(path).st_uid != os.geteuid():
+                raise PermissionError(path)  # somebody else's, made to be found
+            control.connect(path)
         except (OSError, ValueError):
             control.close()
             continue
