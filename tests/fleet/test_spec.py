@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kloster.fleet.spec import FROM_HOST, LATEST, TO_HOST, ClusterSpec, Origin, SpecError, parse
+from kloster.fleet.spec import ALL_CLASSES, FROM_HOST, LATEST, TO_HOST, ClusterSpec, Origin, SpecError, parse
 
 HONOURED = [
     pytest.param("", ClusterSpec(), id="nothing"),
@@ -46,6 +46,11 @@ HONOURED = [
         "sync: {fromHost: {nodes: {enabled: false}, events: {enabled: true}}}",
         ClusterSpec(from_host=frozenset(FROM_HOST) - {"nodes"}),
         id="no-nodes",
+    ),
+    pytest.param(
+        "sync: {fromHost: {storageClasses: {enabled: true}}}",
+        ClusterSpec(from_host=frozenset(FROM_HOST) | {ALL_CLASSES}),
+        id="all-storage-classes",
     ),
     pytest.param("sync: {toHost: {ingresses: {enabled: false}}}", ClusterSpec(), id="absent-and-off"),
     pytest.param(
@@ -195,5 +200,6 @@ def test_a_file_as_people_bring_it() -> None:
     exportKubeConfig: {context: team-a}
     """
     found = parse(yaml.safe_load(text))
-    assert found == ClusterSpec(minor="1.34", context="team-a")
+    shown = frozenset(FROM_HOST) - {"storageClasses"}
+    assert found == ClusterSpec(minor="1.34", context="team-a", from_host=shown)
     assert len(found.warnings) == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.syncer.converged import quiet
-from tests.syncer.world import Virtual, World, syncing
+from tests.syncer.world import EVERYTHING, Virtual, World, syncing
 
 from kloster.apimachinery.errors import StatusError
 from kloster.client.resources import (
@@ -764,6 +764,19 @@ class TestVolumesOfTheHost:
         for hidden in (dev.tenancy.namespace, "of-the-host", *await world.host.names(PERSISTENT_VOLUMES)):
             assert hidden not in shown
         assert f"Successfully provisioned volume {first['spec']['volumeName']}" in shown
+
+    @staticmethod
+    @syncing
+    async def test_all_storage_classes_are_shown_on_request(world: World, dev: Virtual) -> None:
+        await dev.stop_syncer()
+        await world.host.create(STORAGE_CLASSES, "fast", provisioner="example.com/fast")
+        dev.start_syncer(enabled=(*EVERYTHING, "storageClasses.all"))
+        await world.settle()
+        assert await dev.names(STORAGE_CLASSES) == ["fast", "simulated"]
+        await world.host.delete(STORAGE_CLASSES, "fast")
+        await world.host.create(STORAGE_CLASSES, "slow", provisioner="example.com/slow")
+        await world.settle()
+        assert await dev.names(STORAGE_CLASSES) == ["simulated", "slow"]
 
     @staticmethod
     @syncing

@@ -61,7 +61,7 @@ from kloster.syncer.names import CLUSTER, Tenancy
 
 MINOR = "1.34"
 TENANT = User("tenant", groups=("system:masters", "system:authenticated"))
-EVERYTHING = frozenset((*CROSSING, "events", "nodes"))
+EVERYTHING = frozenset((*CROSSING, "events", "nodes", "storageClasses"))
 READING = ("GET",)
 
 

@@ -23,7 +23,9 @@ LATEST = "1.37"
 STANDARDS = ("baseline", "privileged")
 RUN, SUSPENDED = "run", "suspended"
 TO_HOST = ("pods", "services", "configMaps", "secrets", "persistentVolumeClaims", "endpointSlices")
-FROM_HOST = ("nodes", "events")
+FROM_HOST = ("nodes", "events", "storageClasses")
+ALL_CLASSES = "storageClasses.all"
+"""In `from_host`: every StorageClass of the host is shown, not those alone that claims use."""
 
 HONOURED: Mapping[str, type] = {
     "kubernetesVersion": str,
@@ -72,7 +74,7 @@ ABSENT = (
         f"sync.fromHost.{kind}"
         for kind in (
             *("configMaps", "csiDrivers", "csiNodes", "csiStorageCapacities", "deviceClasses", "gatewayClasses"),
-            *("gateways", "ingressClasses", "priorityClasses", "runtimeClasses", "secrets", "storageClasses"),
+            *("gateways", "ingressClasses", "priorityClasses", "runtimeClasses", "secrets"),
             "volumeSnapshotClasses",
         )
     ),
@@ -130,7 +132,8 @@ class ClusterSpec:
     runtime_classes      the host's runtime classes that the tenant's pods may name
     foreign_endpoints    the tenant's EndpointSlices may hold addresses that are not those of its own pods
     to_host        kinds that cross to the host
-    from_host      what is brought up from the host
+    from_host      what is brought up from the host. Of storage classes those that claims use; all of them where
+                   ``sync.fromHost.storageClasses.enabled`` says true
     context        the name of the kubeconfig context, empty for the usual one
     origin         the cluster that this one is a fork of: a copy-on-write branch of its whole state
     workloads      ``run``, or ``suspended``: pods are not carried to the host until this says ``run``. Empty: ``run``,
@@ -198,13 +201,20 @@ def parse(spec: Mapping[str, Any]) -> ClusterSpec:
         runtime_classes=_texts(values, "policies.runtimeClasses"),
         foreign_endpoints=values.get("policies.foreignEndpoints", False),
         to_host=frozenset(kind for kind in TO_HOST if values.get(f"sync.toHost.{kind}.enabled", True)),
-        from_host=frozenset(kind for kind in FROM_HOST if values.get(f"sync.fromHost.{kind}.enabled", True)),
+        from_host=_from_host(values),
         context=values.get("exportKubeConfig.context", ""),
         origin=origin,
         workloads=_workloads(values.get("workloads", "")),
         testing=values.get("testing.enabled", False),
         warnings=tuple(warnings),
     )
+
+
+def _from_host(values: Mapping[str, Any]) -> frozenset[str]:
+    found = {kind for kind in FROM_HOST if values.get(f"sync.fromHost.{kind}.enabled", True)}
+    if values.get("sync.fromHost.storageClasses.enabled"):
+        found.add(ALL_CLASSES)
+    return frozenset(found)
 
 
 def _at(tree: Any, path: str) -> Any:

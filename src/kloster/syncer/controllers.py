@@ -30,7 +30,9 @@ def syncer_controllers(syncer: Syncer, enabled: frozenset[str]) -> list[Controll
     translated = [syncer.controller(one) for one in TABLE if one.resource.plural in plurals]
     controllers = [token_controller(syncer), *translated] if "pods" in enabled else translated
     if "persistentVolumeClaims" in enabled:
-        controllers += [volume_controller(syncer), class_controller(syncer)]
+        controllers.append(volume_controller(syncer))
+    if "storageClasses" in enabled:
+        controllers.append(class_controller(syncer, everything="storageClasses.all" in enabled))
     if "events" in enabled:
         controllers.append(event_controller(syncer))
     if "nodes" in enabled:

@@ -166,8 +166,11 @@ async def _keep_volume(context: Context, wanted: Object) -> None:
         await context.client.patch(PERSISTENT_VOLUMES, "", name, {"status": {"phase": "Bound"}}, subresource="status")
 
 
-def class_controller(syncer: Syncer) -> Controller:
-    """Keeps the tenant's StorageClasses. Keys are their names."""
+def class_controller(syncer: Syncer, everything: bool = False) -> Controller:
+    """Keeps the tenant's StorageClasses. Keys are their names.
+
+    everything    those that no claim uses are shown as well
+    """
 
     def follow_host(_: Context, enqueue: Enqueue) -> Callable[[], None]:
         def changed(change: Change) -> None:
@@ -177,7 +180,7 @@ def class_controller(syncer: Syncer) -> Controller:
 
     async def reconcile(context: Context, key: Key) -> None:
         try:
-            await _reconcile_class(syncer, context, key.name)
+            await _reconcile_class(syncer, context, key.name, everything)
         except StatusError as error:
             if error.code not in (404, 409):
                 raise
@@ -197,7 +200,12 @@ def _class_named(change: Change) -> bool:
     return change.old is None or _class_of(change) != _class_of(Change(change.resource, None, change.old))
 
 
-async def _reconcile_class(syncer: Syncer, context: Context, name: str) -> None:
+def _is_used(context: Context, name: str) -> bool:
+    claims = context.source.list(PERSISTENT_VOLUME_CLAIMS)
+    return any(one["spec"].get("storageClassName") == name for one in claims)
+
+
+async def _reconcile_class(syncer: Syncer, context: Context, name: str, everything: bool) -> None:
     host = syncer.hub.source.get(STORAGE_CLASSES, "", name)
     present = context.source.get(STORAGE_CLASSES, "", name)
     if present is not None and not is_copy(present):
@@ -208,7 +216,7 @@ async def _reconcile_class(syncer: Syncer, context: Context, name: str) -> None:
         return
     wanted = shown_class(host)
     if present is None:
-        if any(one["spec"].get("storageClassName") == name for one in context.source.list(PERSISTENT_VOLUME_CLAIMS)):
+        if everything or _is_used(context, name):
             await context.client.create(STORAGE_CLASSES, wanted)
         return
     if any(present.get(field) != wanted.get(field) for field in CLASS_FIELDS):
