@@ -31,6 +31,7 @@ from kloster.fleet.lifecycle.flatten import DEEPEST
 from kloster.fleet.virtualcluster import FORKABLE, VIRTUAL_CLUSTERS, condition
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True)
+DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
 
 
@@ -197,6 +198,36 @@ async def test_pods_of_the_fork_start_anew(world: World) -> None:
     assert again["status"] == before["status"], "the source did not notice"
     mine = {one["message"] for one in (await branch.list(EVENTS, "default")).items}
     assert all("-x-dev" not in text for text in mine)
+
+
+@in_fleet
+async def test_workloads_of_the_fork_are_not_ready_before_their_pods_are(world: World) -> None:
+    await world.create("dev")
+    dev = await world.client("dev")
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": pod("web")["spec"]}
+    selector = {"matchLabels": {"app": "web"}}
+    for resource in (DEPLOYMENTS, DAEMON_SETS):
+        spec: Object = {"selector": selector, "template": template}
+        if resource is DEPLOYMENTS:
+            spec["replicas"] = 2
+        body = {"apiVersion": "apps/v1", "kind": resource.kind, "metadata": {"name": "web", "namespace": "default"}}
+        await dev.create(resource, {**body, "spec": spec})
+
+    async def available(client: Client) -> bool:
+        status = (await client.get(DEPLOYMENTS, "default", "web"))["status"]
+        found = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+        return found.get("Available") == "True" and status.get("availableReplicas") == 2
+
+    await eventually(lambda: available(dev))
+    await world.create("frozen", controllers=[], **of("dev"))
+    frozen = await world.client("frozen")
+    status = (await frozen.get(DEPLOYMENTS, "default", "web"))["status"]
+    assert not await available(frozen)
+    assert (status.get("readyReplicas", 0), status["unavailableReplicas"], status["replicas"]) == (0, 2, 2)
+    assert (await frozen.get(DAEMON_SETS, "default", "web"))["status"]["numberReady"] == 0
+    await world.create("branch", **of("dev"))
+    branch = await world.client("branch")
+    await eventually(lambda: available(branch))
 
 
 @in_fleet

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from kloster.stores.api import Entry, Event, Key
-from kloster.stores.layers import Layer, Stack, flatten, look_up
+from kloster.stores.layers import Layer, Stack, flatten, look_up, surplus
 from kloster.stores.state import Overlay
 
 from .storefiles import bodies, entry, pod_key
@@ -115,3 +115,32 @@ def test_a_small_cluster_on_a_template_costs_little() -> None:
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert used / len(overlays) < 32 * 1024
+
+
+def stack_of(*sizes: int) -> list[Layer]:
+    """Layers of so many entries, the topmost first."""
+    return [
+        Layer.of(str(place), 1, [entry(f"{place}-{number}", 1) for number in range(size)])
+        for place, size in enumerate(sizes)
+    ]
+
+
+SURPLUS = [
+    pytest.param((5,), 3, 0, id="template alone"),
+    pytest.param((1, 1, 5), 3, 0, id="as many as there may be"),
+    pytest.param((1, 1, 9, 5), 3, 2, id="one too many"),
+    pytest.param((1, 1, 1, 9, 5), 3, 3, id="a large layer is left alone"),
+    pytest.param((1, 1, 2, 9, 5), 4, 3, id="a layer no larger than what lies above it is taken in"),
+    pytest.param((4, 4, 4, 4, 99), 4, 4, id="never the template"),
+    pytest.param((4, 4), 1, 0, id="what cannot be lessened"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "deepest", "count"), SURPLUS)
+def test_how_many_layers_are_merged(sizes: tuple[int, ...], deepest: int, count: int) -> None:
+    layers = stack_of(*sizes)
+    assert surplus(layers, deepest) == count
+    if count > 1:
+        merged = [flatten("m", layers[:count], layers[count:]), *layers[count:]]
+        assert len(merged) <= deepest
+        assert bodies(Stack([one.tables for one in merged])) == bodies(Stack([one.tables for one in layers]))

@@ -21,7 +21,7 @@ from kloster.stores.api import Compacted, Key, Put, StoreBroken, StoreFailed
 from kloster.stores.layerfile import read_layer, write_layer
 from kloster.stores.layers import Layer, flatten
 from kloster.stores.sqlite import SqliteStore
-from kloster.stores.storefile import StoreFile
+from kloster.stores.storefile import StoreFile, settle
 from kloster.stores.threads import commit_threads
 
 from .storefiles import bodies, entry, looped, pod_key, put, remove, writes
@@ -385,6 +385,45 @@ async def test_layers_on_disk(path: Path, executor: ThreadPoolExecutor) -> None:
     )
     assert bodies(store) == {"b": "4", "c": "3"}
     await store.close()
+
+
+@looped
+async def test_a_file_that_names_replaced_layers_is_put_right(path: Path, executor: ThreadPoolExecutor) -> None:
+    """A crash came between the record and the file of a cluster whose layers were merged."""
+    store = await SqliteStore.open(path, executor=executor)
+    await store.transact(writes(put("a", "1")))
+    await store.freeze(path.with_name("second.db"))
+    await store.transact(writes(put("b", "2")))
+    old = store.layers
+    await store.close()
+    flat = flatten("flat", old)
+    second = path.with_name("second.db")
+    for replaced in ([], ["other"]):
+        with pytest.raises(StoreBroken, match="lies on the layers"):
+            await SqliteStore.open(second, executor=executor, base=[flat], replaced=replaced)
+    for _ in range(2):
+        store = await SqliteStore.open(second, executor=executor, base=[flat], replaced=[one.id for one in old])
+        assert bodies(store) == {"a": "1", "b": "2"}
+        await store.close()
+    with pytest.raises(StoreBroken, match="lies on the layers"):
+        await SqliteStore.open(second, executor=executor, base=old)
+
+
+@looped
+async def test_a_file_is_settled_before_it_is_moved(path: Path, executor: ThreadPoolExecutor) -> None:
+    """What a crash left in the log is carried over, also into a file that may only be read already."""
+    store = await SqliteStore.open(path, executor=executor)
+    await store.transact(writes(put("a", "1")))
+    copy = path.with_name("copy.db")
+    for end in ("", "-wal"):
+        copy.with_name(copy.name + end).write_bytes(path.with_name(path.name + end).read_bytes())
+    await store.close()
+    copy.chmod(0o400)
+    assert settle(copy).id == settle(path).id
+    assert not copy.with_name("copy.db-wal").exists()
+    moved = await SqliteStore.open(copy, executor=executor)
+    assert bodies(moved) == {"a": "1"}
+    await moved.close()
 
 
 @looped

@@ -6,7 +6,7 @@
       log               what the detached process writes
       ports.json        cluster → port, so that yesterday's kubeconfig works
       layers/           immutable layers: templates of Kubernetes versions, frozen overlays
-      clusters/ID/      one cluster: store.db, identity.json (keys, 0600)
+      clusters/ID/      one cluster: cluster.json (its record, with keys, 0600), its store
       admin.conf        kubeconfig of the embedded host (0600)
 
 The directory is private to its user (0700).

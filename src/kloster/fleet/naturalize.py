@@ -9,6 +9,7 @@ cluster, what lets somebody in, and what says where something runs is true of th
   Secrets are taken out: the fork would refuse them, and whoever reads the fork could use them on the source.
 - Pods that have not ended start anew: no node, no address, no restarts. Pods that have ended stay as they ended. Pods
   that were being deleted have gone. Endpoints forget the addresses of the source's pods, which answer for the source.
+- Workloads have no pod that is ready, until their controllers count again: who waits for them must not be told yes.
 - Claims have no volume, and what was shown of their volumes has gone: the data stayed with the source.
 - Leases, and the annotation that older clients elect by, have no holder: who held them leads the source.
 - Events about what starts anew are about another life.
@@ -28,21 +29,18 @@ import orjson
 from kloster.apimachinery import Object
 from kloster.apiserver import bootstrap, storage
 from kloster.apiserver.resources import Resources
+from kloster.fleet import anew
 from kloster.stores.api import Entry, Key, Operation, Remove, View
 from kloster.stores.layers import Layer
 from kloster.syncer.storage import is_copy
-from kloster.workloads.pods import is_deleting, is_terminal
 
 KUBE_SYSTEM = Key("/namespaces", "", "kube-system")
-LEADER = "control-plane.alpha.kubernetes.io/leader"
 LEADING = ("/configmaps", "/endpoints")
-TOKEN = "kubernetes.io/service-account-token"
-OF_CLAIMS = (
-    "pv.kubernetes.io/bind-completed",
-    "pv.kubernetes.io/bound-by-controller",
-    "volume.kubernetes.io/selected-node",
+COUNTING = (
+    "/replicationcontrollers",
+    *(f"apps/{plural}" for plural in ("daemonsets", "deployments", "replicasets", "statefulsets")),
 )
-SLICES_MANAGED_BY = ("endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io")
+TOKEN = "kubernetes.io/service-account-token"
 
 
 def own_uid(id: str) -> str:
@@ -78,7 +76,7 @@ def mentions(layers: Sequence[Layer], view: View) -> Mentions:
     system = view.get(KUBE_SYSTEM)
     if system is None:
         return found
-    uid, leader = _uid(system).encode(), LEADER.encode()
+    uid, leader = _uid(system).encode(), anew.LEADER.encode()
     for layer in layers:
         for key, entry in layer.entries():
             if entry is None or key == KUBE_SYSTEM:
@@ -97,7 +95,7 @@ def operations(view: View, own: Own, mentioning: Mentions) -> list[Operation]:
         return []
     found = dict(_changes(view, own))
     for key in mentioning.leader:
-        _edit(view, own, key, found, _without_leader)
+        _edit(view, own, key, found, anew.without_leader)
     owners = {_uid(system): own.uid}
     for key in mentioning.owner:
         _edit(view, own, key, found, lambda item: _with_owner(item, owners))
@@ -112,7 +110,7 @@ def _edit(
     if entry is None or (key in found and found[key] is None) or own.resources.stored_as(key.resource) is None:
         return  # the last: left by a definition that is no more
     item = change(found.get(key) or _thawed(own, entry))
-    if item is not _SAME:
+    if item is not anew.SAME:
         found[key] = item
 
 
@@ -122,24 +120,23 @@ Changed = Iterator[tuple[Key, Object | None]]
 
 def _changes(view: View, own: Own) -> Changed:
     """`own` applied to every kind that needs it."""
-    pods = dict(_each(view, own, "/pods", _pod))
+    pods = dict(_each(view, own, "/pods", anew.pod))
     yield from pods.items()
     yield from _each(view, own, KUBE_SYSTEM.resource, lambda item: _identity(item, own.uid))
     yield from _config_maps(view, own)
-    yield from _each(view, own, "/secrets", _secret, lambda entry: entry.fields.get("type") == TOKEN)
-    yield from _each(view, own, "/persistentvolumeclaims", _claim)
-    yield from _each(view, own, "/persistentvolumes", lambda volume: None if is_copy(volume) else _SAME)
-    yield from _each(view, own, "/services", _service)
+    for resource in COUNTING:
+        yield from _each(view, own, resource, anew.workload)
+    yield from _each(view, own, "/secrets", anew.secret, lambda entry: entry.fields.get("type") == TOKEN)
+    yield from _each(view, own, "/persistentvolumeclaims", anew.claim)
+    yield from _each(view, own, "/persistentvolumes", lambda volume: None if is_copy(volume) else anew.SAME)
+    yield from _each(view, own, "/services", anew.service)
     yield from _each(view, own, "/endpoints", lambda item: _endpoints(view, own, item))
-    yield from _each(view, own, "discovery.k8s.io/endpointslices", _slice)
-    yield from _each(view, own, "coordination.k8s.io/leases", _lease)
-    anew = {_uid(entry) for key in pods if (entry := view.get(key)) is not None}
+    yield from _each(view, own, "discovery.k8s.io/endpointslices", anew.endpoint_slice)
+    yield from _each(view, own, "coordination.k8s.io/leases", anew.lease)
+    restarted = {_uid(entry) for key in pods if (entry := view.get(key)) is not None}
     for entry in view.scan("/events"):
-        if entry.fields.get("involvedObject.uid") in anew:
+        if entry.fields.get("involvedObject.uid") in restarted:
             yield entry.key, None
-
-
-_SAME: Object = {}
 
 
 def _each(
@@ -152,13 +149,13 @@ def _each(
     for entry in view.scan(resource):
         if relevant(entry):
             item = change(_thawed(own, entry))
-            if item is not _SAME:
+            if item is not anew.SAME:
                 yield entry.key, item
 
 
 def _identity(namespace: Object, uid: str) -> Object:
     if namespace["metadata"]["name"] != KUBE_SYSTEM.name:
-        return _SAME
+        return anew.SAME
     namespace["metadata"]["uid"] = uid
     return namespace
 
@@ -177,94 +174,18 @@ def _config_maps(view: View, own: Own) -> Changed:
                 yield entry.key, {**_thawed(own, entry), "data": data}
 
 
-def _without_leader(item: Object) -> Object:
-    annotations = item["metadata"].get("annotations") or {}
-    if LEADER not in annotations:
-        return _SAME
-    try:
-        held = orjson.loads(annotations[LEADER])
-        annotations[LEADER] = orjson.dumps({**held, "holderIdentity": "", "leaseDurationSeconds": 1}).decode()
-    except (ValueError, TypeError):
-        del annotations[LEADER]
-    return item
-
-
-def _secret(item: Object) -> Object:
-    for name in ("token", "ca.crt"):
-        (item.get("data") or {}).pop(name, None)
-    return item
-
-
-def _pod(pod: Object) -> Object | None:
-    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
-    if is_terminal(pod) and not is_deleting(pod):
-        return _SAME
-    if is_deleting(pod):
-        if not metadata.get("finalizers"):
-            return None
-        metadata["deletionGracePeriodSeconds"] = 0  # nothing of it runs; it waits for its finalizers
-    if not _chosen_node(pod):
-        spec.pop("nodeName", None)
-    spec.pop("ephemeralContainers", None)
-    pod["status"] = {"phase": "Pending", **({"qosClass": status["qosClass"]} if "qosClass" in status else {})}
-    if "managedFields" in metadata:
-        metadata["managedFields"] = [one for one in metadata["managedFields"] if one.get("subresource") != "status"]
-    return pod
-
-
-def _chosen_node(pod: Object) -> bool:
-    """Whether whoever wrote the pod chose its node: binding, as a scheduler does it, leaves no owner of the field."""
-    return any(
-        "f:nodeName" in ((one.get("fieldsV1") or {}).get("f:spec") or {})
-        for one in pod["metadata"].get("managedFields") or ()
-    )
-
-
-def _claim(claim: Object) -> Object:
-    claim["spec"].pop("volumeName", None)
-    claim["status"] = {"phase": "Pending"}
-    annotations = claim["metadata"].get("annotations") or {}
-    for name in OF_CLAIMS:
-        annotations.pop(name, None)
-    return claim
-
-
-def _service(service: Object) -> Object:
-    if not ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
-        return _SAME
-    service["status"]["loadBalancer"] = {}
-    return service
-
-
 def _endpoints(view: View, own: Own, item: Object) -> Object:
     metadata = item["metadata"]
     service = view.get(Key("/services", metadata["namespace"], metadata["name"]))
     if service is None or not _thawed(own, service)["spec"].get("selector") or not item.pop("subsets", None):
-        return _SAME
+        return anew.SAME
     return item
-
-
-def _slice(item: Object) -> Object:
-    label, manager = SLICES_MANAGED_BY
-    if (item["metadata"].get("labels") or {}).get(label) != manager or not item.get("endpoints"):
-        return _SAME
-    item["endpoints"] = []
-    return item
-
-
-def _lease(lease: Object) -> Object:
-    """As a leader releases it, so that the next who asks has it at once."""
-    spec = lease.get("spec") or {}
-    if not spec.get("holderIdentity"):
-        return _SAME
-    spec["holderIdentity"], spec["leaseDurationSeconds"] = "", 1
-    return lease
 
 
 def _with_owner(item: Object, owners: Mapping[str, str]) -> Object:
     references = item["metadata"].get("ownerReferences") or ()
     if not any(one["uid"] in owners for one in references):
-        return _SAME
+        return anew.SAME
     for one in references:
         one["uid"] = owners.get(one["uid"], one["uid"])
     return item

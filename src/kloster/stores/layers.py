@@ -224,7 +224,8 @@ def surplus(layers: Sequence[Layer], deepest: int) -> int:
             break
         above += layer.size
         count += 1
-    return min(count, len(layers) - 1)
+    count = min(count, len(layers) - 1)
+    return count if count > 1 else 0
 
 
 def flatten(id: str, layers: Sequence[Layer], below: Sequence[Layer] = ()) -> Layer:
