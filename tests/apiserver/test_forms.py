@@ -63,3 +63,16 @@ def test_a_cluster_that_leaves_takes_its_forms_along() -> None:
         assert forms.age() == 0
 
     in_cluster(test)
+
+
+def test_what_is_expected_and_does_not_come_is_bounded_and_forgotten() -> None:
+    async def test(_: ServedCluster, forms: FormCache) -> None:
+        tails = [b"%d" % number for number in range(2000)]
+        for tail in tails:
+            forms.expect(tail, {})
+        forms.expect(b"x" * (1 << 20), {})
+        assert len(forms._expected) == 256
+        forms.age()
+        assert not forms._expected
+
+    in_cluster(test)

@@ -26,8 +26,8 @@ from kloster.stores.api import Entry
 _DECODED = 5
 _BASE = 400
 
-_EXPECTED = 512
-_LARGEST = 64 << 10
+_EXPECTED = 256
+_LARGEST = 16 << 10
 
 
 class Memo:
