@@ -109,3 +109,16 @@ def test_one_that_is_written_meanwhile_stays() -> None:
         assert await names(api) == ["a"]
 
     on_cluster(body)
+
+
+def test_very_many_go_in_batches() -> None:
+    async def body(cluster: ServedCluster, api: Api) -> None:
+        clock = later(cluster)
+        for number in range(1100):
+            await api.ok("POST", EVENTS, core(f"e{number}"))
+        await clock.advance(3601)
+        await api.ok("POST", EVENTS, core("young"))
+        assert await expire_events(cluster) == 1100
+        assert await names(api) == ["young"]
+
+    on_cluster(body)

@@ -10,7 +10,9 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/ev
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from kloster.apiserver.cluster import ServedCluster
 from kloster.kinds.core.events import last_written
@@ -22,14 +24,27 @@ _BATCH = 500
 
 async def expire_events(cluster: ServedCluster) -> int:
     """Remove the events whose time has come. Returns how many there were. Raises StoreError."""
-    expired = list(_expired(cluster))
+    expired = list(_expired(cluster, await _all(cluster)))
     batches = [expired[start : start + _BATCH] for start in range(0, len(expired), _BATCH)]
     return sum([await _remove(cluster, batch) for batch in batches])
 
 
-def _expired(cluster: ServedCluster) -> Iterator[Entry]:
+async def _all(cluster: ServedCluster) -> list[Entry]:
+    """Every event. There may be very many: others have their turn in between."""
+    found: list[Entry] = []
+    after: tuple[str, str] | None = None
+    while True:
+        part = list(islice(cluster.store.scan(EVENTS, after=after), _BATCH))
+        found += part
+        if len(part) < _BATCH:
+            return found
+        after = (part[-1].key.namespace, part[-1].key.name)
+        await asyncio.sleep(0)
+
+
+def _expired(cluster: ServedCluster, events: Sequence[Entry]) -> Iterator[Entry]:
     oldest = cluster.clock.now() - cluster.settings.event_ttl
-    for entry in sorted(cluster.store.scan(EVENTS), key=lambda one: one.revision):
+    for entry in sorted(events, key=lambda one: one.revision):
         event = cluster.view.object(entry)
         if event is None or last_written(event) > oldest:
             return
