@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,7 @@ def test_closed_clusters_are_deleted_and_say_so(fleet: Fleet) -> None:
         except StatusError as error:
             assert error.code == 404
             break
+        time.sleep(0.05)
     else:
         pytest.fail("the cluster is still there")
 

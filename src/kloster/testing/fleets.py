@@ -64,7 +64,7 @@ class Fleet:
         self.pid = self._use.pid
         content = yaml.load(self.directory.admin_kubeconfig.read_text(), Loader=yaml.CSafeLoader)
         self.host = Blocking(content, AGENT)
-        self.deletions = Deletions(self.request)
+        self.deletions = Deletions(lambda: Blocking(content, AGENT))
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -99,7 +99,9 @@ class Fleet:
             return FleetGone(f"the fleet (process {self.pid}) does not answer: {error}; its log: {self.directory.log}")
         with contextlib.suppress(OSError):
             lines = self.directory.log.read_text(errors="replace").strip().splitlines()
-            return FleetGone(f"the fleet (process {self.pid}) has ended; the end of its log: {lines[-1][:300]}")
+            return FleetGone(
+                f"the fleet (process {self.pid}) has ended; the end of its log: {(lines or [''])[-1][:300]}"
+            )
         return FleetGone(f"the fleet (process {self.pid}) has ended")
 
     def close(self) -> None:
@@ -107,6 +109,8 @@ class Fleet:
         if self._closed or self._process != os.getpid():  # a fork has copies of the descriptors, not the fleet
             return
         self._closed = True
+        if self.running:
+            self.deletions.close()
         self.host.close()
         os.close(self._use.lifeline)
         try:
@@ -127,7 +131,7 @@ class Given(Fleet):
         self.pid = directory.holder()
         content = yaml.load(directory.admin_kubeconfig.read_text(), Loader=yaml.CSafeLoader)
         self.host = Blocking(content, AGENT)
-        self.deletions = Deletions(self.request)
+        self.deletions = Deletions(lambda: Blocking(content, AGENT))
         self._process = os.getpid()
         self._closed = False
 
