@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -81,7 +81,7 @@ async def run(options: Options) -> None:
     """Run until a signal. Raises DataDirError, AddressInUse, StoreBroken before anything is served."""
     directory = DataDir(options.data_dir)
     directory.prepare()
-    with directory.locked() as lock, _removed(options.temporary):
+    with directory.locked() as lock:
         files = raise_descriptor_limit()
         if files < FEW_FILES:
             log.warning("few open files are allowed; each watch needs one", allowed=files, wanted=FEW_FILES)
@@ -99,6 +99,8 @@ async def run(options: Options) -> None:
                 await stop.wait()
             log.info("stopping")
             directory.state.unlink(missing_ok=True)
+            if options.temporary is not None and _removed(options.temporary):
+                os._exit(0)  # nothing is kept, so nothing has to be closed in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,19 +188,19 @@ def _listen_common(shared: Shared, ports: Ports, options: Options) -> str:
     return url(options.bind, int(listening.getsockname()[1]))
 
 
-@contextlib.contextmanager
-def _removed(directory: Path | None) -> Iterator[None]:
-    """Remove the directory afterwards, while nobody can start another fleet in it.
+def _removed(directory: Path) -> bool:
+    """Remove the directory, while nobody can start another fleet in it.
 
-    Whoever waits for the start of this one holds the lock and cleans up instead.
+    Whoever waits for the start of this one holds the lock and cleans up instead: then it is False.
     """
     try:
-        yield
-    finally:
-        if directory is not None:
-            with contextlib.suppress(FileNotFoundError), (directory / "lock").open("r+") as lock:
-                if _acquired(lock.fileno()):
-                    shutil.rmtree(directory, ignore_errors=True)
+        with (directory / "lock").open("r+") as lock:
+            if not _acquired(lock.fileno()):
+                return False
+            shutil.rmtree(directory, ignore_errors=True)
+            return True
+    except FileNotFoundError:
+        return True
 
 
 def _acquired(descriptor: int, patience: float = 2.0) -> bool:
