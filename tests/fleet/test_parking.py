@@ -85,6 +85,24 @@ async def test_nothing_of_a_parked_cluster_stays_in_memory(world: World) -> None
 
 
 @in_fleet
+async def test_metrics_tell_what_a_cluster_holds(world: World) -> None:
+    cluster = await world.create("dev")
+    client = await world.client("dev")
+    await write(client, "large", a="x" * 100_000)
+
+    def holds() -> float:
+        told = world.running.shared.metrics.exposition().decode()
+        name = 'kloster_cluster_memory_bytes{cluster="default/dev"} '
+        return float(told.partition(name)[2].partition("\n")[0])
+
+    assert holds() > 100_000
+    await world.park(cluster)
+    assert holds() == 0
+    await client.delete(CONFIG_MAPS, "default", "large")
+    assert 0 < holds() < 100_000 + 100_000, "the log keeps it for a while"
+
+
+@in_fleet
 async def test_a_request_wakes_it_and_finds_everything(world: World) -> None:
     cluster = await world.create("dev")
     client = await world.client("dev")

@@ -111,6 +111,29 @@ def test_clusters_are_spread_and_stay_where_they_are(shell: Shell) -> None:
     assert len(json.loads((shell.data / "workers.json").read_text())) == 3
 
 
+def test_the_main_process_answers_for_all_on_metrics(shell: Shell) -> None:
+    up(shell)
+    for name in "ab":
+        shell.ok("create", name, "--no-connect")
+    api(shell, "a").create(CONFIG_MAPS, {**config_map("n"), "data": {"a": "x" * 5000}})
+    main = host(shell)
+
+    def told() -> dict[str, float]:
+        lines = (line for line in main.get("/metrics").splitlines() if not line.startswith("#"))
+        return {name: float(figure) for name, _, figure in (line.rpartition(" ") for line in lines)}
+
+    wait(lambda: told().get('kloster_cluster_memory_bytes{cluster="default/a"}', 0) > 5000)
+    wait(lambda: 'kloster_cluster_cpu_seconds_total{cluster="default/b"}' in told())
+    found = told()
+    assert found['kloster_cluster_requests_total{cluster="default/a"}'] > 1
+    assert found['kloster_cluster_memory_bytes{cluster="host"}'] > 10_000
+    assert found['kloster_worker_memory_bytes{worker="1"}'] > 1 << 20
+    assert found["process_resident_memory_bytes"] > 1 << 20
+    assert found["process_cpu_seconds_total"] > 0
+    shell.ok("delete", "a")
+    wait(lambda: 'kloster_cluster_requests_total{cluster="default/a"}' not in told())
+
+
 def test_the_common_address_leads_to_workers(shell: Shell) -> None:
     """By name the connection is handed over, by path requests are passed on: answers, errors, streams."""
     up(shell)
@@ -198,6 +221,7 @@ def test_a_workers_pods_go_on_after_its_death(shell: Shell) -> None:
     wait(lambda: a.get("/api/v1/namespaces/default/pods/web")["status"].get("phase") == "Running")
     (before,) = host(shell).get("/api/v1/namespaces/vc-a/pods")["items"]
     os.kill(worker_of(shell, "a"), signal.SIGKILL)
+    a = api(shell, "a")  # a connection that is not the dead one's
     a.create("/api/v1/namespaces/default/pods", {**pod, "metadata": {"name": "more"}})
     wait(lambda: a.get("/api/v1/namespaces/default/pods/more")["status"].get("phase") == "Running")
     after = {one["metadata"]["uid"] for one in host(shell).get("/api/v1/namespaces/vc-a/pods")["items"]}

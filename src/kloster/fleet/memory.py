@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kloster.fleet.assembly import Assembled
     from kloster.fleet.shared import Shared
 
 AGE = 2.0
@@ -20,6 +24,27 @@ BUSY = 0.25
 
 THRESHOLDS = (20_000, 20, 20)
 """New containers before a young collection (about a millisecond), young ones before a middle one, and so on."""
+
+
+ENTRY = 500
+"""Bytes of an object in memory besides its text, roughly: its entry, its key, its place in two dictionaries."""
+
+
+def held(clusters: Iterable[Assembled]) -> dict[str, int]:
+    """Cluster → bytes that its own objects and its log hold, roughly. What it shares with others does not count."""
+    return {
+        one.record.display: one.store.log_bytes
+        + sum(ENTRY + len(entry.head) + len(entry.tail) for _, entry in one.store.own() if entry is not None)
+        for one in clusters
+    }
+
+
+def resident() -> int:
+    """Bytes of the process that are in memory; where the system does not tell, the most that ever were."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def give_back() -> None:

@@ -16,13 +16,14 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
+from prometheus_client import ProcessCollector
 
 from kloster import __version__
 from kloster.aio.clock import SystemClock
@@ -152,10 +153,19 @@ async def started(options: Options, directory: DataDir, lock: int = -1) -> Async
         await ports.saved(executor)
         fleet = Fleet(shared, ports, serving, Settings(), common)
         serving.on_failure = fleet.look_at
+        shared.metrics.add(ProcessCollector(registry=None).collect)
+        shared.metrics.held = lambda: memory.held(_in_memory(embedded, serving))
         embedded.cluster.attach([fleet.controller()])
         await fleet.wait_seen(embedded.cluster.source)
         yield Running(options, shared, embedded, serving, fleet, common)
         await embedded.cluster.detach()
+
+
+def _in_memory(embedded: EmbeddedHost, serving: Shard | Workers) -> Iterator[Assembled]:
+    """The clusters that this process has in memory."""
+    yield embedded.cluster
+    if isinstance(serving, Shard):
+        yield from serving.awake()
 
 
 def _serving(

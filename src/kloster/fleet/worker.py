@@ -160,6 +160,7 @@ class Worker:
         supervisor.spawn(watchdog.run(), name="watchdog")
         supervisor.spawn(memory.rest(shared), name="resting")
         shard.on_quiet = source.rest
+        shared.metrics.held = lambda: memory.held(shard.awake())
         shard.report_layers(self._on_layers)
         self.inside = Inside(shared, shard, watchdog)
         supervisor.spawn(self._report(), name="report")
@@ -197,15 +198,18 @@ class Worker:
     async def _report(self) -> None:
         """Tell the main process, which answers for all on /metrics, what went on here."""
         while self.inside is not None:
-            slots = self.inside.shard.slots.values()
-            tallies = [self.inside.shared.metrics.of(slot.wish.display) for slot in slots]
+            shard, metrics = self.inside.shard, self.inside.shared.metrics
+            served = {slot.wish.display for slot in shard.slots.values()}
+            usages = [usage for usage in metrics.usages() if usage.cluster in served]
             self.channel.tell(
                 "counts",
-                requests=sum(tally.requests for tally in tallies),
-                cpu=sum(tally.cpu for tally in tallies),
-                awake=sum(slot.cluster is not None for slot in slots),
-                clusters=len(slots),
+                requests=sum(usage.requests for usage in usages),
+                cpu=sum(usage.cpu for usage in usages),
+                memory=memory.resident(),
+                awake=sum(1 for _ in shard.awake()),
+                clusters=len(shard.slots),
                 lag=self.inside.watchdog.last,
+                usages=[[usage.cluster, usage.requests, usage.cpu, usage.memory] for usage in usages],
             )
             await self.inside.shared.clock.sleep(REPORT_SECONDS)
 

@@ -34,6 +34,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from kloster.aio.backoff import Backoff
 from kloster.aio.supervision import Supervisor
 from kloster.apimachinery import errors
+from kloster.apiserver.observability.metrics import Usage
 from kloster.client.errors import ConnectionFailed
 from kloster.client.http import HttpTransport
 from kloster.client.kubeconfig import Connection
@@ -70,7 +71,7 @@ class Held:
 
 @dataclass(slots=True)
 class Worker:
-    """One worker process, over all its lives. `counts` is what it reported last."""
+    """One worker process, over all its lives. `counts` and `usages` are what it reported last."""
 
     number: int
     socket: Path
@@ -80,6 +81,7 @@ class Worker:
     there: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     counts: dict[str, float] = field(default_factory=dict)
+    usages: list[Usage] = field(default_factory=list)
     pid: int = 0
     starts: int = 0
 
@@ -216,6 +218,7 @@ class Workers:
         self.shared.server.listen_unix(str(self._host_socket))
         self.shared.server.elsewhere = self.elsewhere
         self.shared.metrics.add(self.families)
+        self.shared.metrics.elsewhere = lambda: [usage for worker in self.workers for usage in worker.usages]
         for worker in self.workers:
             supervisor.spawn(self._keep(worker), name=f"worker {worker.number}")
         async with asyncio.timeout(PATIENCE):
@@ -268,7 +271,7 @@ class Workers:
             await asyncio.shield(talking)
         finally:
             worker.there.clear()
-            worker.channel, worker.counts = None, {}
+            worker.channel, worker.counts, worker.usages = None, {}, []
             self._tokens.take(token)
             channel.close()
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _end, process))
@@ -313,6 +316,7 @@ class Workers:
     def _handler(self, worker: Worker) -> Callable[[str, dict[str, Any]], Any]:
         async def handle(ask: str, arguments: dict[str, Any]) -> None:
             if ask == "counts":
+                worker.usages = [Usage(*one) for one in arguments.pop("usages")]
                 worker.counts = arguments
             elif ask == "failed":
                 self.on_failure(Wish.from_json(arguments["wish"]))
@@ -342,6 +346,7 @@ class Workers:
         one = ("worker",)
         requests = CounterMetricFamily("kloster_worker_requests", "Requests to a worker's clusters.", labels=one)
         cpu = CounterMetricFamily("kloster_worker_cpu_seconds", "Time that they took.", labels=one)
+        memory = GaugeMetricFamily("kloster_worker_memory_bytes", "Memory of a worker's process.", labels=one)
         restarts = CounterMetricFamily("kloster_worker_restarts", "Times that it was started again.", labels=one)
         lag = GaugeMetricFamily("kloster_worker_loop_lag_seconds", "How late its event loop was.", labels=one)
         states = GaugeMetricFamily(
@@ -351,12 +356,13 @@ class Workers:
             number, counts = (str(worker.number),), worker.counts
             requests.add_metric(number, counts.get("requests", 0))
             cpu.add_metric(number, counts.get("cpu", 0))
+            memory.add_metric(number, counts.get("memory", 0))
             restarts.add_metric(number, max(0, worker.starts - 1))
             lag.add_metric(number, counts.get("lag", 0))
             awake = counts.get("awake", 0)
             states.add_metric((*number, "awake"), awake)
             states.add_metric((*number, "parked"), counts.get("clusters", 0) - awake)
-        yield from (requests, cpu, restarts, lag, states)
+        yield from (requests, cpu, memory, restarts, lag, states)
 
 
 def _no_parcels(_: dict[str, Any], descriptor: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kloster.apiserver.observability.metrics import DURATIONS, MAX_KINDS, Kind, Metrics, Tally, render
+from kloster.apiserver.observability.metrics import DURATIONS, MAX_KINDS, Kind, Metrics, Tally, Usage, render
 
 GET = Kind("GET", "", "v1", "pods", "", "resource")
 LABELS = {
@@ -95,6 +95,22 @@ def test_a_cluster_sees_itself_and_the_process_sees_the_sum() -> None:
     assert value(whole, "apiserver_request_total", code="200", **LABELS) == 2
     assert value(whole, "kloster_cluster_requests_total", cluster="ns/a") == 1
     assert value(whole, "kloster_cluster_cpu_seconds_total", cluster="ns/b") == 1.5
+
+
+def test_memory_and_clusters_of_other_processes() -> None:
+    metrics = Metrics()
+    metrics.of("ns/a").observe(GET, 200, 0.001)
+    metrics.of("ns/parked")
+    metrics.held = lambda: {"ns/a": 4096}
+    metrics.elsewhere = lambda: [Usage("ns/far", 7, 0.5, 100)]
+    whole = metrics.exposition()
+    assert value(whole, "kloster_cluster_memory_bytes", cluster="ns/a") == 4096
+    assert value(whole, "kloster_cluster_memory_bytes", cluster="ns/parked") == 0
+    assert value(whole, "kloster_cluster_memory_bytes", cluster="ns/far") == 100
+    assert value(whole, "kloster_cluster_requests_total", cluster="ns/far") == 7
+    assert value(whole, "kloster_cluster_cpu_seconds_total", cluster="ns/far") == 0.5
+    assert metrics.usages() == [Usage("ns/a", 1, 0, 4096), Usage("ns/parked", 0, 0, 0)]
+    assert b"memory" not in metrics.cluster_exposition("ns/a")
 
 
 def test_counters_never_go_back() -> None:

@@ -11,7 +11,8 @@ https://kubernetes.io/docs/reference/instrumentation/metrics/
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from prometheus_client import generate_latest
@@ -212,13 +213,29 @@ def _values(kind: Kind) -> tuple[str, ...]:
 Extra = Callable[[], Iterable[Metric]]
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one cluster has used so far (requests, seconds of the event loop) and holds now (bytes, about)."""
+
+    cluster: str
+    requests: float
+    cpu: float
+    memory: float
+
+
 class Metrics:
-    """The tallies of a process."""
+    """The tallies of a process.
+
+    held        cluster → bytes that it holds in this process; none of one that is not in memory
+    elsewhere   clusters that other processes serve
+    """
 
     def __init__(self) -> None:
         self._tallies: dict[str, Tally] = {}
         self._gone = Tally()
         self._extra: list[Extra] = []
+        self.held: Callable[[], Mapping[str, int]] = dict
+        self.elsewhere: Callable[[], Iterable[Usage]] = tuple
 
     def of(self, cluster: str) -> Tally:
         """The tally of a cluster (``NAMESPACE/NAME``), made when first asked for."""
@@ -234,6 +251,11 @@ class Metrics:
         """Further metrics of the process, asked for at each scrape."""
         self._extra.append(extra)
 
+    def usages(self) -> list[Usage]:
+        """Of every cluster of this process."""
+        held = self.held()
+        return [Usage(name, tally.requests, tally.cpu, held.get(name, 0)) for name, tally in self._tallies.items()]
+
     def exposition(self) -> bytes:
         """The process's ``/metrics``."""
         return render(self._families)
@@ -243,19 +265,24 @@ class Metrics:
         return render(self.of(cluster).families)
 
     def _families(self) -> Iterator[Metric]:
-        whole = Tally()
-        whole.add(self._gone)
-        requests = CounterMetricFamily("kloster_cluster_requests", "Requests to a cluster.", labels=("cluster",))
+        one = ("cluster",)
+        requests = CounterMetricFamily("kloster_cluster_requests", "Requests to a cluster.", labels=one)
         cpu = CounterMetricFamily(
-            "kloster_cluster_cpu_seconds", "Time of the event loop that a cluster's requests took.", labels=("cluster",)
+            "kloster_cluster_cpu_seconds", "Time of the event loop that a cluster's requests took.", labels=one
         )
-        for cluster, tally in self._tallies.items():
+        memory = GaugeMetricFamily(
+            "kloster_cluster_memory_bytes", "What a cluster's objects and its log hold; 0 while parked.", labels=one
+        )
+        for usage in (*self.usages(), *self.elsewhere()):
+            requests.add_metric((usage.cluster,), usage.requests)
+            cpu.add_metric((usage.cluster,), usage.cpu)
+            memory.add_metric((usage.cluster,), usage.memory)
+        whole = Tally()
+        for tally in (self._gone, *self._tallies.values()):
             whole.add(tally)
-            requests.add_metric((cluster,), tally.requests)
-            cpu.add_metric((cluster,), tally.cpu)
         clusters = GaugeMetricFamily("kloster_clusters", "Clusters that this process has counted for.")
         clusters.add_metric((), len(self._tallies))
-        yield from (requests, cpu, clusters)
+        yield from (requests, cpu, memory, clusters)
         yield from whole.families()
         for extra in self._extra:
             yield from extra()
