@@ -23,6 +23,7 @@ class Arguments:
     objects: int
     python: str
     source: Path | None
+    workers: int = 1
 
 
 def parse(description: str, *, rounds: int = 3, seconds: float = 5.0, objects: int = 10_000) -> Arguments:
@@ -37,6 +38,7 @@ def parse(description: str, *, rounds: int = 3, seconds: float = 5.0, objects: i
     parser.add_argument("--peer-pid", type=int, action="append", default=[], help="its processes (etcd, too)")
     parser.add_argument("--python", default="", help="interpreter of another checkout to measure (before and after)")
     parser.add_argument("--source", type=Path, help="src directory of another checkout to measure")
+    parser.add_argument("--workers", type=int, default=1, help="as of kloster up; all of them count as the server")
     found = parser.parse_args()
     return Arguments(
         rounds=found.rounds,
@@ -49,6 +51,7 @@ def parse(description: str, *, rounds: int = 3, seconds: float = 5.0, objects: i
         objects=found.objects,
         python=found.python,
         source=found.source,
+        workers=found.workers,
     )
 
 

@@ -46,7 +46,7 @@ class Contender:
 def contenders(arguments: Arguments, nodes: int = 3) -> Iterator[list[Contender]]:
     """A fresh virtual cluster, and the peer if there is one; all servers on the same processors."""
     with fleet_process.started(arguments, nodes) as (admin, pid):
-        found = [Contender("kloster", admin, (pid,))]
+        found = [Contender("kloster", admin, (pid, *processes.children(pid)))]
         if arguments.peer_kubeconfig is not None:
             found.append(Contender("kube-apiserver", _document(arguments.peer_kubeconfig), arguments.peer_pids))
         for contender in found:

@@ -49,7 +49,7 @@ def _start(arguments: Arguments, directory: Path, nodes: int) -> subprocess.Pope
     if arguments.source is not None:
         environment["PYTHONPATH"] = str(arguments.source.absolute())
     command = [arguments.python or sys.executable, "-m", "kloster.fleet", "--data-dir", str(directory)]
-    command += ["--ready-fd", str(write_end), "--nodes", str(nodes)]
+    command += ["--ready-fd", str(write_end), "--nodes", str(nodes), "--workers", str(arguments.workers)]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=(write_end,), env=environment, cwd=ROOT)
     os.close(write_end)
