@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 from tests.apiserver import world
+from tests.attacks import lag
 from tests.attacks.bounds import bounded
-from tests.attacks.test_exhaustion import MAPS, cluster
+from tests.attacks.test_exhaustion import MAPS, THINGS, cluster, define, thing
 
 from kloster.apimachinery import Object
 from kloster.kinds import selector
@@ -122,6 +123,32 @@ def test_strategic_merge_patches(directive: str) -> None:
         shown = orjson.loads(answer.body)["spec"]["template"]["spec"]["containers"][0].get("env") or []
         assert len(shown) == (0 if directive == "delete" else MANY)
         assert not shown or shown[0] == {"": env(1, "b")[0], "setElementOrder": env(MANY, "a")[-1]}[directive]
+
+    asyncio.run(go())
+
+
+TEXTS: dict[str, tuple[Object, int]] = {
+    "members": ({"enum": [f"e{number}" for number in range(20_000)]}, 422),
+    "alternatives": ({"anyOf": [{"pattern": f"^a{number}$"} for number in range(1_000)]}, 413),
+    "alternatives of alternatives": ({"allOf": [{"oneOf": [{"minLength": 1}] * 40}] * 40}, 413),
+}
+
+
+@pytest.mark.parametrize(("schema", "status"), TEXTS.values(), ids=TEXTS.keys())
+def test_schemas_of_tenants(schema: Object, status: int) -> None:
+    """What each value of a custom object is compared with."""
+
+    async def go() -> None:
+        _, api = await cluster()
+        text = {"type": "string", **schema}
+        spec = {"type": "array", "items": text}
+        await define(api, {"type": "object", "properties": {"spec": spec}})
+        with bounded(20.0):
+            async with lag.measured() as seen:
+                answer = await api.send("POST", THINGS, thing([f"x{number}" for number in range(5_000)]))
+        assert answer.status == status, answer.body[:500]
+        assert seen.worst < 0.5
+        assert len(answer.body) < 64 << 20
 
     asyncio.run(go())
 

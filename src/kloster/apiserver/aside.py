@@ -32,6 +32,8 @@ _TRIES = 8
 def is_long(call: Call) -> bool:
     """Whether reading and writing what `call` is about holds up others."""
     size = len(call.request.body)
+    if call.served is not None and call.served.wide:
+        return size > 0
     if size <= LONG and call.target.name and call.served is not None:
         target = call.target
         found = call.cluster.store.get(storage.key_of(call.served, target.namespace, target.name))

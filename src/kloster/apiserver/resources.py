@@ -48,6 +48,7 @@ class Served:
     seal      removes what the storage version does not know (custom resources), None: nothing can be there
     deprecation  a warning that goes with every answer
     resource  the same as controllers address it
+    wide      checking its objects may take long however small they are: its schema has many alternatives
     """
 
     __slots__ = (
@@ -71,11 +72,13 @@ class Served:
         "strategy",
         "terminating",
         "version",
+        "wide",
     )
 
     def __init__(self, kind: Kind, storage: Kind, stamp: str, scale: ScalePaths | None = None) -> None:
         self.kind = kind
         self.storage = storage
+        self.wide = False
         self.stamp = stamp
         self.scale = scale or ScalePaths()
         self.deprecation = ""

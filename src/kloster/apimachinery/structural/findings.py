@@ -27,9 +27,12 @@ Found = tuple[Sequence[Finding], int]
 """The findings, and how many checks were good."""
 
 
+MOST = 1000
+
+
 def merged(into: Sequence[Finding], more: Sequence[Finding]) -> Sequence[Finding]:
-    """Findings without repetitions."""
-    if not more:
+    """Findings without repetitions; no more than anybody will be told."""
+    if not more or len(into) >= MOST:
         return into
     known = {each.message for each in into}
     fresh = []

@@ -16,6 +16,7 @@ Source: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/cust
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,7 +42,11 @@ _INT_OR_STRING = ("integer", "string")
 
 
 def validate(checker: Checker, value: Any, *, old: Any = NEW, path: str = "") -> list[FieldError]:
-    """What `value` violates. `path` is where it stands in the object, ``""`` for the object itself."""
+    """What `value` violates. `path` is where it stands in the object, ``""`` for the object itself.
+
+    Raises StatusError 413 if finding out would take too long.
+    """
+    _left.alternatives = MOST_ALTERNATIVES
     found, _ = checker.validate(value, "", old, not path)
     return [field_error(each, path) for each in found]
 
@@ -63,6 +68,7 @@ class Checker:
     __slots__ = (
         "_additional",
         "_all_of",
+        "_alternatives",
         "_any_of",
         "_children",
         "_enum",
@@ -70,12 +76,14 @@ class Checker:
         "_format_check",
         "_items",
         "_list_keys",
+        "_members",
         "_minor",
         "_not",
         "_nullable",
         "_one_of",
         "_raw",
         "_required",
+        "_texts",
         "_types",
     )
 
@@ -92,6 +100,9 @@ class Checker:
         if self._format_check is None:
             self._format = ""
         self._enum: list[Any] = raw.get("enum") or []
+        self._members: tuple[str, str] | None = None  # as findings list them
+        self._texts = frozenset(each for each in self._enum if each.__class__ is str)
+        self._alternatives = sum(len(raw.get(name) or ()) for name in JUNCTORS)
         self._required: list[str] = raw.get("required") or []
         self._children: dict[str, Checker] = {}
         additional = raw.get("additionalProperties")
@@ -176,12 +187,19 @@ class Checker:
         """Numbers are compared as numbers; null is no member of any enum."""
         if not self._enum:
             return NONE
-        for each in self._enum:
-            if each is not None and _equal(value, each):
+        if value.__class__ is str:
+            if value in self._texts:
                 return NONE
-        listed = [each if isinstance(each, str) else json.dumps(each, separators=(",", ":")) for each in self._enum]
-        text = errors.not_supported("", value, listed).text
-        message = f"{path} in body should be one of {golang.shown(self._enum)}"
+        elif any(each is not None and _equal(value, each) for each in self._enum):
+            return NONE
+        if self._members is None:
+            members = self._enum[:_MOST_MEMBERS]
+            listed = [each if isinstance(each, str) else json.dumps(each, separators=(",", ":")) for each in members]
+            names = errors.not_supported("", "", listed).text.partition(": supported values: ")[2]
+            self._members = golang.shown(members), names
+        shown, names = self._members
+        text = f"{errors.not_supported('', value, ()).text}: supported values: {names}"
+        message = f"{path} in body should be one of {shown}"
         return [Finding(message, path, "FieldValueNotSupported", text)]
 
     # --- lists and objects ----------------------------------------------------------------------------------------
@@ -270,6 +288,8 @@ class Checker:
         """The inner schemas are not ratcheted as wholes, but inside."""
         found: Sequence[Finding] = NONE
         count = 0
+        if self._alternatives:
+            _spend(self._alternatives)
         if self._any_of:
             found, count = self._check_any_of(value, path, old, is_root)
         if self._one_of:
@@ -325,6 +345,38 @@ class Checker:
         why = "" if valid else ". None validated"
         text = f"{quoted(path)} must validate all the schemas (allOf){why}"
         return merged(found, [composite(text)]), count
+
+
+JUNCTORS = ("anyOf", "oneOf", "allOf")
+MOST_ALTERNATIVES = 200_000
+"""Schemas that may be tried on the values of one object, because several are possible or demanded at one place."""
+_MOST_MEMBERS = 100
+"""Members of an enum that a finding lists."""
+
+_left = threading.local()
+
+
+def _spend(alternatives: int) -> None:
+    left = getattr(_left, "alternatives", MOST_ALTERNATIVES) - alternatives
+    _left.alternatives = left
+    if left < 0:
+        text = f"checking it would try more than {MOST_ALTERNATIVES} alternatives of its schema"
+        raise errors.too_large(f"Request entity too large: {text}")
+
+
+def alternatives(raw: Any) -> int:
+    """How many there are in a schema, but for those that say int-or-string."""
+    found = 0
+    waiting = [raw]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, list):
+            waiting.extend(inner)
+        elif isinstance(inner, dict):
+            if not inner.get("x-kubernetes-int-or-string"):
+                found += sum(len(listed) for name in JUNCTORS if isinstance(listed := inner.get(name), list))
+            waiting.extend(inner.values())
+    return found
 
 
 _KINDS: dict[type, tuple[str, str]] = {

@@ -23,6 +23,7 @@ import orjson
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.schema.build import META
+from kloster.apimachinery.structural import values
 from kloster.apimachinery.versions import version_priority
 from kloster.apiserver.customresources.conversion import Conversion
 from kloster.apiserver.customresources.link import Builder
@@ -33,6 +34,8 @@ from kloster.kinds.catalog import Catalog, Kind, Subresource
 
 # Definitions whose kinds are remembered, per Kubernetes version. A cluster holds on to what it serves by itself.
 _REMEMBERED = 512
+_MANY = 32
+"""Alternatives in a schema (anyOf, oneOf, allOf) with which checking even small objects is long work."""
 _VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
 _SUBRESOURCE_VERBS = ("get", "patch", "update")
 
@@ -110,6 +113,7 @@ def _build(definition: Object, terminating: bool, versions: dict[str, Version]) 
         found.strategy = kinds[name].strategy
         found.seal = storage.seal
         found.terminating = terminating
+        found.wide = any(values.alternatives(one.get("schema")) > _MANY for one in spec["versions"])
         found.asks = version.conversion is not None and not found.direct
         if version.deprecated:
             found.deprecation = version.deprecation or _deprecation(spec, version.name)
