@@ -32,7 +32,7 @@ import yaml
 from kloster.apiserver.rehearsal import SPECTATOR
 from kloster.client.blocking import Blocking
 from kloster.fleet import launch
-from kloster.fleet.datadir import DataDir, DataDirError, read_json
+from kloster.fleet.datadir import DataDir, DataDirError
 from kloster.testing.deletions import Deletions
 from kloster.testing.errors import FleetGone, TestingError
 
@@ -246,8 +246,7 @@ def _user(root: Path) -> int:
 def _state(directory: DataDir) -> dict[str, Any] | None:
     """What the fleet said when it was ready, while it is."""
     holder = directory.holder()
-    state = read_json(directory.state) if holder else None
-    return state if isinstance(state, dict) and state.get("pid") == holder else None
+    return directory.served(holder) or None
 
 
 @contextlib.contextmanager
