@@ -14,6 +14,8 @@ from tests.attacks.bounds import bounded
 from tests.attacks.test_exhaustion import MAPS, THINGS, cluster, define, thing
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.errors import StatusError
+from kloster.apiserver.authorization import escalation
 from kloster.kinds import selector
 
 MANY = 15_000
@@ -151,6 +153,19 @@ def test_schemas_of_tenants(schema: Object, status: int) -> None:
         assert len(answer.body) < 64 << 20
 
     asyncio.run(go())
+
+
+def test_permissions_that_nobody_can_count() -> None:
+    """Three lists of three hundred names are 27 million permissions, each to be compared with those held."""
+    names = [f"n{number}" for number in range(300)]
+    rule = {"apiGroups": names, "resources": names, "verbs": names}
+    with bounded(3.0):
+        for held in ([], [{"apiGroups": [name], "resources": names, "verbs": ["get"]} for name in names]):
+            with pytest.raises(StatusError) as caught:
+                escalation.covers(held, [rule])
+            assert caught.value.code == 413
+        everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+        assert escalation.covers([everything], [rule] * 100) == []
 
 
 SELECTORS: dict[str, Object] = {

@@ -24,8 +24,39 @@ _EVERYTHING: list[Object] = [
 
 
 def covers(owner: Sequence[Object], servant: Iterable[Object]) -> list[Object]:
-    """What of the servant's rules the owner's do not allow, one verb and resource at a time; empty: all is covered."""
-    return [rule for whole in servant for rule in _broken_down(whole) if not any(_covers(one, rule) for one in owner)]
+    """What of the servant's rules the owner's do not allow, one verb and resource at a time; empty: all is covered.
+
+    Raises StatusError 413 for more of them than can be compared while everybody waits: three lists of a hundred names
+    are a million permissions. Rules that one of the owner's covers as a whole are not taken apart.
+    """
+    missing: list[Object] = []
+    left = MOST_COMPARED
+    price = sum(1 + sum(map(len, rule.values())) // 32 for rule in owner) or 1
+    for whole in servant:
+        if any(_covers_whole(one, whole) for one in owner):
+            continue
+        for rule in _broken_down(whole):
+            left -= price
+            if left < 0:
+                raise errors.too_large("Request entity too large: the rules are too many to compare with those held")
+            if not any(_covers(one, rule) for one in owner):
+                missing.append(rule)
+    return missing
+
+
+MOST_COMPARED = 200_000
+"""Comparisons of a permission with a rule, half a microsecond each."""
+
+
+def _covers_whole(owner: Object, rule: Object) -> bool:
+    """Whether a rule has all that another has."""
+    if rule.get("nonResourceURLs") or owner.get("resourceNames"):
+        return False
+    return all(
+        "*" in held or held.issuperset(rule.get(name) or ())
+        for name in ("verbs", "apiGroups", "resources")
+        for held in (frozenset(owner.get(name) or ()),)
+    )
 
 
 def _broken_down(rule: Object) -> Iterable[Object]:
