@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from kloster.fleet import memory
+from kloster.stores import threads
 
 _TICK = 0.002
 
@@ -26,8 +31,13 @@ class Lag:
 
 @asynccontextmanager
 async def measured() -> AsyncIterator[Lag]:
-    """Looks at the loop while the block runs."""
+    """Looks at the loop while the block runs, with the collector and the interpreter's lock set as in a fleet."""
     lag = Lag()
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*memory.THRESHOLDS)
+    sys.setswitchinterval(threads.SWITCH_INTERVAL)
     ticking = asyncio.create_task(lag.tick())
     await asyncio.sleep(5 * _TICK)
     try:
@@ -35,3 +45,6 @@ async def measured() -> AsyncIterator[Lag]:
         await asyncio.sleep(_TICK)
     finally:
         ticking.cancel()
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval)
