@@ -1,8 +1,8 @@
 """How fast clusters are forked, whatever their size.
 
 In one fleet: from POST of a VirtualCluster with ``spec.from`` until the fork of a cluster with many objects has
-answered its first GET and its first LIST (of all of them); until the fork of a small cluster is Ready; and what a test's
-fixture costs on a small cluster: fork, first GET, delete, gone. The source is in use before each: one write.
+answered its first GET and its first LIST (of all of them); until the fork of a small cluster is Ready; and what a
+test's fixture costs on a small cluster: fork, first GET, delete, gone. The source is in use before each: one write.
 
 Wanted, on ext4: ≤ 100 ms with 10,000 objects, ≤ 20 ms in the server for a small cluster, ≤ 60 ms for the fixture.
 """
