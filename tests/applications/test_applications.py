@@ -135,10 +135,10 @@ async def cluster(world: World, client: Client) -> None:
     await client.delete(PODS, "default", "members-1")
 
     async def back() -> bool:
-        if not await exists(client, PODS, "members-1", "default"):
-            return False
-        found = await client.get(PODS, "default", "members-1")
-        return found["metadata"]["uid"] != before["metadata"]["uid"] and found["status"]["phase"] == "Running"
+        found = [pod for pod in (await client.list(PODS, "default")).items if pod["metadata"]["name"] == "members-1"]
+        return any(
+            pod["metadata"]["uid"] != before["metadata"]["uid"] and pod["status"]["phase"] == "Running" for pod in found
+        )
 
     await eventually(back)
     again = await client.get(PERSISTENT_VOLUME_CLAIMS, "default", "data-members-1")

@@ -845,6 +845,55 @@ class TestEvents:
         await world.settle()
         assert bool(await dev.events("Scheduled")) is back
 
+    @staticmethod
+    @syncing
+    async def test_what_was_said_of_a_pod_comes_up_after_it_has_gone(world: World, dev: Virtual) -> None:
+        """The next pod of that name is another one."""
+        first = await dev.pod("web")
+        await world.settle()
+        (host,) = [one for one in await world.host.all(PODS) if one["metadata"]["name"].startswith("web-x-")]
+        await dev.delete(PODS, "web", grace_period_seconds=0)
+        await dev.pod("web")
+        await world.settle(1)
+        about = {"kind": "Pod", **{field: host["metadata"][field] for field in ("namespace", "name", "uid")}}
+        await world.host.create(
+            EVENTS,
+            "late",
+            host["metadata"]["namespace"],
+            involvedObject=about,
+            reason="Late",
+            type="Normal",
+            message=f"{host['metadata']['uid']} was {host['metadata']['name']}",
+            lastTimestamp=(await dev.events("Scheduled"))[0]["lastTimestamp"],
+        )
+        await world.settle(1)
+        (event,) = await dev.events("Late")
+        assert event["involvedObject"]["uid"] == first["metadata"]["uid"]
+        assert event["message"] == f"{first['metadata']['uid']} was web"
+
+    @staticmethod
+    @syncing
+    async def test_nobody_is_remembered_for_long(world: World, dev: Virtual) -> None:
+        await dev.pod("web")
+        await world.settle()
+        (host,) = [one for one in await world.host.all(PODS) if one["metadata"]["name"].startswith("web-x-")]
+        (scheduled,) = await dev.events("Scheduled")
+        await dev.delete(PODS, "web", grace_period_seconds=0)
+        await world.settle(4)
+        about = {"kind": "Pod", **{field: host["metadata"][field] for field in ("namespace", "name", "uid")}}
+        await world.host.create(
+            EVENTS,
+            "late",
+            host["metadata"]["namespace"],
+            involvedObject=about,
+            reason="Late",
+            type="Normal",
+            message="late",
+            lastTimestamp=scheduled["lastTimestamp"],
+        )
+        await world.settle(1)
+        assert await dev.events("Late") == []
+
 
 class TestNamespaces:
     @staticmethod
