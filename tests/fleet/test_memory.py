@@ -13,11 +13,15 @@ from kloster.fleet import memory
 
 
 @pytest.mark.parametrize(
-    ("used", "ages"),
+    ("used", "times"),
     [pytest.param(0.1, 3, id="little to do"), pytest.param(1.5, 0, id="busy")],
 )
-def test_only_a_process_with_little_to_do_tidies_up(used: float, ages: int) -> None:
-    """`used` processor seconds in each interval."""
+def test_forms_age_always_but_only_a_process_with_little_to_do_tidies_up(
+    used: float, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`used` processor seconds in each interval, in which more is dropped than a tidying costs."""
+    given_back: list[None] = []
+    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(None))
 
     async def main() -> int:
         clock, called, spent = VirtualClock(), 0, 0.0
@@ -25,7 +29,7 @@ def test_only_a_process_with_little_to_do_tidies_up(used: float, ages: int) -> N
         def age() -> int:
             nonlocal called
             called += 1
-            return 0
+            return memory.WORTH_IT + 1
 
         def spend() -> float:
             nonlocal spent
@@ -41,4 +45,5 @@ def test_only_a_process_with_little_to_do_tidies_up(used: float, ages: int) -> N
             await resting
         return called
 
-    assert asyncio.run(main()) == ages
+    assert asyncio.run(main()) == 3
+    assert len(given_back) == times

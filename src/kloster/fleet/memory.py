@@ -57,17 +57,20 @@ def give_back() -> None:
 async def rest(shared: Shared, used: Callable[[], float] = time.process_time) -> None:
     """Let forms that nobody asks for go, and give their memory back. Runs until it is cancelled.
 
-    Not while the process is busy (`used` tells its processor seconds): everybody would wait a tenth of a second for
-    memory that is needed again at once. What forms may hold is bounded anyway.
+    While the process is busy (`used` tells its processor seconds) what forms held is kept for the next ones: everybody
+    would wait a tenth of a second for memory that is needed again at once. They are dropped all the same, because a
+    process that grows amid its work has objects of long life all over its memory, and can give little of it back.
     """
     clock = shared.clock
-    before, since = used(), clock.monotonic()
+    before, since, dropped = used(), clock.monotonic(), 0
     while True:
         await clock.sleep(AGE)
         now, at = used(), clock.monotonic()
         busy = now - before > BUSY * (at - since)
         before, since = now, at
-        if not busy and shared.forms.age() > WORTH_IT:
+        dropped += shared.forms.age()
+        if not busy and dropped > WORTH_IT:
+            dropped = 0
             give_back()
 
 
