@@ -164,12 +164,14 @@ def test_two_runs_do_not_share_a_folder(shell: Shell, project: Path) -> None:
 def test_forks_of_a_given_fleet(shell: Shell, project: Path) -> None:
     shell.ok("up", "--nodes", "1")
     shell.ok("create", "base-1-34", "-n", "default", "--kubernetes-version", "1.34")
-    shell.ok("connect", "base-1-34", "-n", "default", "--", "kubectl", "create", "namespace", "prepared")
-    command = ["kubectl", "get", "namespace", "prepared", "-o", "name"]
+    core = "from kubernetes import client, config; config.load_kube_config(); core = client.CoreV1Api(); "
+    prepare = core + "core.create_namespace({'metadata': {'name': 'prepared'}})"
+    shell.ok("connect", "base-1-34", "-n", "default", "--", sys.executable, "-c", prepare)
+    command = [sys.executable, "-c", core + "print(core.read_namespace('prepared').metadata.name)"]
     fork = ["--data-dir", str(shell.data), "--fork", "base-{version}"]
     done = run(shell, project, "--versions", "1.34", *fork, "--", *command)
     assert done.returncode == 0, (done, (project / ".kloster" / "1.34" / "output.txt").read_text())
-    assert (project / ".kloster" / "1.34" / "output.txt").read_text() == "namespace/prepared\n"
+    assert (project / ".kloster" / "1.34" / "output.txt").read_text() == "prepared\n"
     assert shell.ok("list", "-o", "name").out.split() == ["virtualcluster.kloster.dev/base-1-34"]
     done = run(shell, project, "--versions", "1.35", *fork, "--", "true")
     assert done.returncode == 1 and "base-1-35" in done.stdout

@@ -103,12 +103,7 @@ class Outgoing:
 
     async def _address(self, host: str, port: int) -> str:
         """The first of the host's addresses that may be called. Raises Refused if none may."""
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise ConnectionFailed(f"dial tcp: lookup {host}: no such host") from error
-        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+        addresses = await _resolved(host, port)
         allowed = [one for one in addresses if self._reach is Reach.ANYWHERE or is_elsewhere(one)]
         if not allowed:
             listed = ", ".join(addresses)
@@ -124,6 +119,17 @@ class Outgoing:
         else:
             self._contexts.move_to_end(ca)
         return found
+
+
+async def _resolved(host: str, port: int) -> list[str]:
+    """The host's addresses. ``localhost`` needs nobody to resolve it (RFC 6761), and in a bare chroot nobody does."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        if host.lower() == "localhost":
+            return ["127.0.0.1", "::1"]
+        raise ConnectionFailed(f"dial tcp: lookup {host}: no such host") from error
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 def is_elsewhere(text: str) -> bool:
