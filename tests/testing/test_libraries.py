@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 def cluster(fleet: Fleet) -> Iterator[Cluster]:
     with Cluster("1.34", fleet=fleet) as cluster:
         yield cluster
+    gc.collect()  # what a library leaves open is told to its own test, not amid another one
 
 
 def test_the_official_client(cluster: Cluster) -> None:
@@ -60,8 +61,6 @@ def test_kr8s(cluster: Cluster) -> None:
         assert "c" in names
 
     asyncio.run(use())
-    del api, found
-    gc.collect()  # kr8s closes no connection: let it be said here, not amid another test
 
 
 @pytest.mark.filterwarnings("ignore")
