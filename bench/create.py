@@ -8,7 +8,6 @@ Wanted: ≤ 50 ms in the server, ≤ 300 ms for the command and a GET, ≥ 20 cr
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -31,12 +30,9 @@ assert found["metadata"]["name"] == "kube-system"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="fleets that are started")
+    parser = whole_fleet.parser(__doc__)
     parser.add_argument("--single", type=int, default=10, help="clusters made one after the other, per round")
     parser.add_argument("--many", type=int, default=50, help="clusters made at once, per round")
-    parser.add_argument("--workers", type=int, default=1, help="as of kloster up")
-    parser.add_argument("--directory", type=Path, help="scratch directory on a disk (default: build/bench)")
     given = parser.parse_args()
     print(processes.machine())
     turns = []

@@ -9,10 +9,8 @@ Wanted, on ext4: ≤ 100 ms with 10,000 objects, ≤ 20 ms in the server for a s
 
 from __future__ import annotations
 
-import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import median
 
 from support import objects, processes, report, whole_fleet
@@ -25,12 +23,9 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="fleets that are started")
+    parser = whole_fleet.parser(__doc__)
     parser.add_argument("--forks", type=int, default=10, help="forks of each kind, per round")
     parser.add_argument("--objects", type=int, default=10_000, help="in the large cluster")
-    parser.add_argument("--workers", type=int, default=1, help="as of kloster up")
-    parser.add_argument("--directory", type=Path, help="scratch directory on a disk (default: build/bench)")
     given = parser.parse_args()
     print(processes.machine())
     turns = []

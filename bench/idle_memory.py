@@ -9,12 +9,10 @@ Wanted: ≤ 0.75 MiB.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from support import processes, report, whole_fleet
@@ -29,12 +27,10 @@ DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = whole_fleet.parser(__doc__, rounds=0)
     parser.add_argument("--clusters", type=int, default=100)
     parser.add_argument("--park-after", type=float, default=30.0, help="seconds until an idle cluster is parked")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait at most for memory to settle")
-    parser.add_argument("--workers", type=int, default=1, help="as of kloster up")
-    parser.add_argument("--directory", type=Path, help="scratch directory on a disk (default: build/bench)")
     given = parser.parse_args()
     print(processes.machine())
     options = ("--workers", str(given.workers), "--park-after", str(given.park_after), "--nodes", "10")

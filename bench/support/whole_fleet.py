@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import shutil
 import tempfile
@@ -40,6 +41,16 @@ class WholeFleet:
         secret = self.host.get(f"/api/v1/namespaces/{namespace}/secrets/kubeconfig-{name}")
         document: dict[str, Any] = yaml.load(base64.b64decode(secret["data"]["config"]), Loader=yaml.CSafeLoader)
         return HostAPI(document)
+
+
+def parser(about: str | None, rounds: int = 3) -> argparse.ArgumentParser:
+    """What benchmarks of whole fleets are told; each adds what is its own. Without `rounds` there is one fleet."""
+    found = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if rounds:
+        found.add_argument("--rounds", type=int, default=rounds, help="fleets that are started")
+    found.add_argument("--workers", type=int, default=1, help="as of kloster up")
+    found.add_argument("--directory", type=Path, help="scratch directory on a disk (default: build/bench)")
+    return found
 
 
 @contextmanager

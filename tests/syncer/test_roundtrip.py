@@ -9,6 +9,8 @@ import pytest
 from tests.syncer.converged import quiet
 from tests.syncer.world import EVERYTHING, Virtual, World, syncing
 
+from kloster.aio.clock import rfc3339
+from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.resources import (
     CONFIG_MAPS,
@@ -830,6 +832,22 @@ class TestVolumesOfTheHost:
         assert await other.names(PERSISTENT_VOLUMES) == await other.names(STORAGE_CLASSES) == []
 
 
+async def say_late(world: World, host: Object) -> None:
+    """The host says something of a pod that has gone."""
+    metadata = host["metadata"]
+    await world.host.create(
+        EVENTS,
+        "late",
+        metadata["namespace"],
+        involvedObject={"kind": "Pod", **{field: metadata[field] for field in ("namespace", "name", "uid")}},
+        reason="Late",
+        type="Normal",
+        message=f"{metadata['uid']} was {metadata['name']}",
+        lastTimestamp=rfc3339(world.clock.now()),
+    )
+    await world.settle(1)
+
+
 class TestEvents:
     @staticmethod
     @pytest.mark.parametrize(("away", "back"), [(60.0, True), (3700.0, False)], ids=["a-minute-old", "an-hour-old"])
@@ -855,18 +873,7 @@ class TestEvents:
         await dev.delete(PODS, "web", grace_period_seconds=0)
         await dev.pod("web")
         await world.settle(1)
-        about = {"kind": "Pod", **{field: host["metadata"][field] for field in ("namespace", "name", "uid")}}
-        await world.host.create(
-            EVENTS,
-            "late",
-            host["metadata"]["namespace"],
-            involvedObject=about,
-            reason="Late",
-            type="Normal",
-            message=f"{host['metadata']['uid']} was {host['metadata']['name']}",
-            lastTimestamp=(await dev.events("Scheduled"))[0]["lastTimestamp"],
-        )
-        await world.settle(1)
+        await say_late(world, host)
         (event,) = await dev.events("Late")
         assert event["involvedObject"]["uid"] == first["metadata"]["uid"]
         assert event["message"] == f"{first['metadata']['uid']} was web"
@@ -877,21 +884,9 @@ class TestEvents:
         await dev.pod("web")
         await world.settle()
         (host,) = [one for one in await world.host.all(PODS) if one["metadata"]["name"].startswith("web-x-")]
-        (scheduled,) = await dev.events("Scheduled")
         await dev.delete(PODS, "web", grace_period_seconds=0)
         await world.settle(4)
-        about = {"kind": "Pod", **{field: host["metadata"][field] for field in ("namespace", "name", "uid")}}
-        await world.host.create(
-            EVENTS,
-            "late",
-            host["metadata"]["namespace"],
-            involvedObject=about,
-            reason="Late",
-            type="Normal",
-            message="late",
-            lastTimestamp=scheduled["lastTimestamp"],
-        )
-        await world.settle(1)
+        await say_late(world, host)
         assert await dev.events("Late") == []
 
 

@@ -74,18 +74,7 @@ def decide_create(
     _dedup_owners(call, meta)
     if not tracked:
         track(call, None, item, manager_of(call, options), served, MAIN)
-    attempt = Attempt(
-        cluster=cluster,
-        view=view,
-        user=call.user,
-        served=served,
-        operation=CREATE,
-        namespace=meta.get("namespace", ""),
-        name=meta.get("name", ""),
-        item=item,
-        dry_run=options.dry_run,
-        warnings=call.warnings,
-    )
+    attempt = _attempt(call, view, CREATE, meta.get("namespace", ""), meta.get("name", ""), item, options)
     on_loop(admission.mutate, attempt)
     if exchange is not None:
         on_loop(exchange.mutate, attempt, options.told(CREATE), admission.mutate)
@@ -123,6 +112,34 @@ def put(call: Call, served: Served, item: Object, old: Object | None = None) -> 
     """As `storage.put`; whoever follows the cluster's changes need not decode the entry."""
     forms = call.cluster.forms
     return storage.put(served, item, old, lambda tail, found: on_loop(forms.expect, tail, found))
+
+
+def _attempt(
+    call: Call,
+    view: View,
+    operation: str,
+    namespace: str,
+    name: str,
+    item: Object,
+    options: WriteOptions,
+    old: Object | None = None,
+    subresource: str = "",
+) -> Attempt:
+    """What admission is shown of this write."""
+    return Attempt(
+        cluster=call.cluster,
+        view=view,
+        user=call.user,
+        served=call.resource,
+        operation=operation,
+        subresource=subresource,
+        namespace=namespace,
+        name=name,
+        item=item,
+        old=old,
+        dry_run=options.dry_run,
+        warnings=call.warnings,
+    )
 
 
 def _exchange(call: Call, view: View, operation: str, namespace: str, name: str, *, base: int) -> Exchange | None:
@@ -245,20 +262,7 @@ def decide_update(
     _dedup_owners(call, meta)
     if not tracked:
         track(call, old, item, manager_of(call, options), served, facet)
-    attempt = Attempt(
-        cluster=cluster,
-        view=view,
-        user=call.user,
-        served=served,
-        operation=UPDATE,
-        subresource=facet.subresource,
-        namespace=entry.key.namespace,
-        name=entry.key.name,
-        item=item,
-        old=old,
-        dry_run=options.dry_run,
-        warnings=call.warnings,
-    )
+    attempt = _attempt(call, view, UPDATE, entry.key.namespace, entry.key.name, item, options, old, facet.subresource)
     on_loop(admission.mutate, attempt)
     if exchange is not None:
         on_loop(exchange.mutate, attempt, options.told(UPDATE), admission.mutate)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import uvloop
 
+from kloster.aio.signals import stop_event
 from kloster.apiserver.http.listeners import AddressInUse, raise_descriptor_limit
 from kloster.apiserver.observability import logging
 from kloster.envtest import etcd
 from kloster.envtest.flags import FlagError
 from kloster.envtest.options import OptionsError
-from kloster.envtest.plane import Plane, stopped_by_signals, until
+from kloster.envtest.plane import Plane, until
 from kloster.kinds.catalog import parse_version
 
 ALONE = "W the etcd of --etcd-servers is not Kloster's: state is kept in memory and ends with this process"
@@ -23,7 +24,7 @@ ALONE = "W the etcd of --etcd-servers is not Kloster's: state is kept in memory 
 
 async def serve(version: str, arguments: list[str]) -> None:
     """Until a signal. Raises FlagError, OptionsError, AddressInUse, ValueError."""
-    stop = stopped_by_signals()
+    stop = stop_event()
     plane = Plane(parse_version(version))
     server = await plane.serve(version, arguments, Path.cwd())
     for warning in (ALONE, *(f"W {one}" for one in server.options.warnings)):

@@ -13,7 +13,6 @@ import contextlib
 import gc
 import importlib
 import os
-import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import orjson
 import uvloop
 
 from kloster.aio.clock import SystemClock
+from kloster.aio.signals import stop_event
 from kloster.apiserver.http.listeners import AddressInUse, raise_descriptor_limit
 from kloster.apiserver.observability import logging
 from kloster.envtest import options, template
@@ -108,7 +108,7 @@ def run(controls: Sequence[socket.socket], version: str, parent: int) -> None:
 
 
 async def _run(controls: Sequence[socket.socket], version: str, parent: int) -> None:
-    stop = stopped_by_signals()
+    stop = stop_event()
     plane = Plane(parse_version(version))
     gc.freeze()
     gc.enable()
@@ -123,20 +123,6 @@ async def _run(controls: Sequence[socket.socket], version: str, parent: int) -> 
         task.cancel()
     await asyncio.gather(*visits, return_exceptions=True)
     await plane.close()
-
-
-def stopped_by_signals() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def end(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, number)
-    return stop
 
 
 async def until(stop: asyncio.Event, parent: int) -> None:

@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from prometheus_client import ProcessCollector
 
 from kloster import __version__
 from kloster.aio.clock import SystemClock
+from kloster.aio.signals import stop_event
 from kloster.aio.supervision import Supervisor
 from kloster.apiserver.cluster import Settings
 from kloster.apiserver.http.listeners import raise_descriptor_limit
@@ -86,8 +86,7 @@ async def run(options: Options) -> None:
         files = raise_descriptor_limit()
         if files < FEW_FILES:
             log.warning("few open files are allowed; each watch needs one", allowed=files, wanted=FEW_FILES)
-        stop = asyncio.Event()
-        _on_signals(stop)
+        stop = stop_event()
         if options.lifeline_fd >= 0:
             asyncio.get_running_loop().add_reader(options.lifeline_fd, _lifeline_cut, options.lifeline_fd, stop)
         async with started(options, directory, lock) as running:
@@ -228,18 +227,6 @@ def _acquired(descriptor: int, patience: float = 2.0) -> bool:
 def _lifeline_cut(descriptor: int, stop: asyncio.Event) -> None:
     asyncio.get_running_loop().remove_reader(descriptor)
     stop.set()
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-
-    def first(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, first, number)
 
 
 def _tell(descriptor: int, state: dict[str, Any]) -> None:

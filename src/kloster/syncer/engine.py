@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
@@ -151,25 +152,22 @@ class Syncer:
             for item in context.source.list(resource):
                 enqueue(Key(item["metadata"].get("namespace", ""), item["metadata"]["name"]))
 
-        ends = [self.follow_references(context)]
+        ends = ExitStack()
+        ends.callback(self.follow_references(context))
         assert self.references is not None
         if translator.by_reference:
-            ends.append(self.references.listen(translator.kind, lambda *found: enqueue(Key(*found))))
-        ends.append(self.hub.listen(resource, tenancy, changed, anything=True))
-        ends.append(self.hub.listen_namespace(tenancy, everything))
+            ends.callback(self.references.listen(translator.kind, lambda *found: enqueue(Key(*found))))
+        ends.callback(self.hub.listen(resource, tenancy, changed, anything=True))
+        ends.callback(self.hub.listen_namespace(tenancy, everything))
         for other, keys in translator.on_host.items():
 
             def related(change: Change, keys: Related = keys) -> None:
                 for found in keys(change, self.world(context)):
                     enqueue(Key(*found))
 
-            ends.append(self.hub.listen(other, tenancy, related))
+            ends.callback(self.hub.listen(other, tenancy, related))
 
-        def end() -> None:
-            for one in ends:
-                one()
-
-        return end
+        return ends.close
 
     async def _reconcile(
         self,

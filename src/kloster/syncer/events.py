@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import islice
 
 from kloster.apimachinery import Object
@@ -75,16 +76,10 @@ def event_controller(syncer: Syncer) -> Controller:
                 departed.remember(host_name, change.old, context.clock.monotonic())
                 enqueue(ALL)
 
-        ends = (
-            syncer.hub.listen(EVENTS, syncer.tenancy, changed, anything=True),
-            context.source.subscribe(PODS, pod_changed),
-        )
-
-        def end() -> None:
-            for each in ends:
-                each()
-
-        return end
+        ends = ExitStack()
+        ends.callback(syncer.hub.listen(EVENTS, syncer.tenancy, changed, anything=True))
+        ends.callback(context.source.subscribe(PODS, pod_changed))
+        return ends.close
 
     async def reconcile(context: Context, _: Key) -> Result | None:
         departed.forget(context.clock.monotonic())

@@ -8,6 +8,7 @@ changes; heartbeats of the host do not reach the tenant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object
@@ -45,13 +46,10 @@ def node_controller(syncer: Syncer) -> Controller:
             if context.source.get(NODES, "", name) is not None:
                 enqueue(Key("", name))
 
-        ends = (syncer.follow_references(context), syncer.hub.source.subscribe(NODES, changed))
-
-        def end() -> None:
-            for one in ends:
-                one()
-
-        return end
+        ends = ExitStack()
+        ends.callback(syncer.follow_references(context))
+        ends.callback(syncer.hub.source.subscribe(NODES, changed))
+        return ends.close
 
     async def reconcile(context: Context, key: Key) -> Result | None:
         await _reconcile(syncer, context, key.name)

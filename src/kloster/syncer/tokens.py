@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
 from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object
@@ -53,16 +54,10 @@ def token_controller(syncer: Syncer) -> Controller:
             for pod in context.source.list(PODS):
                 enqueue(Key(pod["metadata"]["namespace"], pod["metadata"]["name"]))
 
-        ends = (
-            syncer.hub.listen(SECRETS, syncer.tenancy, changed),
-            syncer.hub.listen_namespace(syncer.tenancy, everything),
-        )
-
-        def end() -> None:
-            for one in ends:
-                one()
-
-        return end
+        ends = ExitStack()
+        ends.callback(syncer.hub.listen(SECRETS, syncer.tenancy, changed))
+        ends.callback(syncer.hub.listen_namespace(syncer.tenancy, everything))
+        return ends.close
 
     def matters(change: Change) -> bool:
         """A pod came, went, ended, or another took its name."""

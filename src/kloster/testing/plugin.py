@@ -138,11 +138,7 @@ def kloster_cluster(
     kloster_prepare: Callable[[Cluster], object] | None,
 ) -> Iterator[Cluster]:
     """A cluster for this test alone, as `kloster_prepare` has left it."""
-    cluster: Cluster = _fail_shortly(_kloster.cluster, kloster_version, kloster_prepare)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
+    yield from _lent(_kloster, kloster_version, kloster_prepare)
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +146,11 @@ def kloster_session_cluster(
     _kloster: Session, kloster_version: str, kloster_prepare: Callable[[Cluster], object] | None
 ) -> Iterator[Cluster]:
     """A cluster that all tests of the session (under xdist: of a worker) share, as `kloster_prepare` has left it."""
-    cluster: Cluster = _fail_shortly(_kloster.cluster, kloster_version, kloster_prepare)
+    yield from _lent(_kloster, kloster_version, kloster_prepare)
+
+
+def _lent(session: Session, version: str, prepare: Callable[[Cluster], object] | None) -> Iterator[Cluster]:
+    cluster: Cluster = _fail_shortly(session.cluster, version, prepare)
     try:
         yield cluster
     finally:
