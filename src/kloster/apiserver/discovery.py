@@ -284,7 +284,7 @@ def _aggregated_version(call: Call) -> str:
         parameters = clause.parameters
         if parameters.get("as") == _AGGREGATED and parameters.get("g") == _GROUP:
             version = parameters.get("v", "")
-            minor = int(call.cluster.catalog.minor.partition(".")[2])
+            minor = call.cluster.catalog.number
             if version == "v2" or (version == "v2beta1" and minor <= _LAST_BETA):
                 return version
         elif not parameters.get("as"):

@@ -158,6 +158,7 @@ class Catalog:
     """Everything about one minor version. Shared by all its clusters, built lazily, read only.
 
     minor         "1.34"
+    number        34
     git_version   "v1.34.4"
     """
 
@@ -165,6 +166,7 @@ class Catalog:
         self._data = loading.Reference(minor)
         self._graph = Graph(self._data.type)
         self.minor = minor
+        self.number = int(minor.partition(".")[2])
         self.git_version: str = self._data.facts["version"]["gitVersion"]
 
     @cached_property
