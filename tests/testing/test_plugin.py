@@ -28,7 +28,8 @@ def kloster_prepare(tmp_path_factory):
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Runs in processes of their own, whose temporary files are the test's."""
     monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(pytester.path))
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID"):
+    ours = ("KLOSTER_KUBERNETES_VERSION", "KLOSTER_RUN_DIR")
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", *ours):
         monkeypatch.delenv(name, raising=False)
     pytester.makeconftest(CONFTEST)
     return pytester
@@ -84,6 +85,18 @@ def test_versions_come_from_the_option_and_the_marker(run: pytest.Pytester) -> N
     )
     found.stdout.no_fnmatch_line("*test_two?1.36*")
     found.assert_outcomes(passed=4, skipped=1)
+
+
+def test_a_run_by_kloster_run_is_of_its_version_and_kept_in_its_folder(
+    run: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLOSTER_KUBERNETES_VERSION", "1.33")
+    monkeypatch.setenv("KLOSTER_RUN_DIR", str(run.path / "kept"))
+    run.makepyfile("def test_it(kloster_cluster): assert kloster_cluster.version.startswith('v1.32.')")
+    run.runpytest_subprocess("--kubernetes-versions=1.32").assert_outcomes(passed=1)
+    run.runpytest_subprocess().assert_outcomes(failed=1)
+    [folder] = (run.path / "kept").iterdir()
+    assert (folder / "events.txt").is_file() and "test_it" in folder.name
 
 
 @pytest.mark.parametrize(

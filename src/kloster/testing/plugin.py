@@ -6,6 +6,7 @@ wait for. What needs a cluster is in `session`, imported by the first fixture th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -26,16 +27,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kubernetes-versions",
         metavar="VERSIONS",
-        default="",
-        help="run tests that use a cluster once for each: 1.34, 1.31,1.37, 1.31..1.37, or all (default: the newest)",
+        default=os.environ.get("KLOSTER_KUBERNETES_VERSION", ""),  # the one of `kloster run`
+        help="run tests that use a cluster once for each: 1.34, 1.31,1.37, 1.31..1.37, or all (default: that of "
+        "kloster run, or the newest)",
     )
     group.addoption(
         "--kloster-dump",
         metavar="FOLDER",
         default=None,
-        help="where the clusters of failed tests are described (default: .kloster); empty: nowhere",
+        help="where the clusters of failed tests are described (default: the folder of kloster run, or .kloster); "
+        "empty: nowhere",
     )
-    parser.addini("kloster_dump", "where clusters of failed tests are described; empty: nowhere", default=".kloster")
+    parser.addini(
+        "kloster_dump",
+        "where clusters of failed tests are described; empty: nowhere",
+        default=os.environ.get("KLOSTER_RUN_DIR", ".kloster"),
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
