@@ -10,44 +10,14 @@ Wanted: ≤ 60 ms together.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-from support import processes, report
+from support import prepared, processes, report
 
-from kloster.testing.cluster import Cluster
 from kloster.testing.session import Session
-
-PREPARED = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {plural: widgets, singular: widget, kind: Widget}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: nginx}]}
-"""
 
 
 def main() -> None:
@@ -63,26 +33,21 @@ def main() -> None:
             session = Session(Path(folder) / "kloster")
             try:
                 plain = _turn(session, None, given.tests, given.work)
-                forks = _turn(session, prepare, given.tests, given.work)
+                forks = _turn(session, prepared.prepare, given.tests, given.work)
             finally:
                 session.close()
         turns.append({**{f"plain {key}": plain[key] for key in plain}, **{f"fork {key}": forks[key] for key in forks}})
     report.table("set-up and tear-down of a test's cluster", {"kloster": turns})
 
 
-def prepare(cluster: Cluster) -> None:
-    cluster.apply(PREPARED)
-    cluster.wait_for("deployment/web condition=Available", namespace="shop")
-
-
-def _turn(session: Session, prepared: object, tests: int, work: float) -> dict[str, float]:
+def _turn(session: Session, prepare: object, tests: int, work: float) -> dict[str, float]:
     """Milliseconds per test. The first is left out: it prepares, and connects."""
-    session.cluster("1.34", prepared).close()  # type: ignore[arg-type]
+    session.cluster("1.34", prepare).close()  # type: ignore[arg-type]
     together, setup = [], []
-    own, fleet = time.process_time(), _cpu(session.fleet.pid)
+    own, fleet = time.process_time(), processes.cpu_seconds([session.fleet.pid])
     for _ in range(tests):
         began = time.perf_counter()
-        cluster = session.cluster("1.34", prepared)  # type: ignore[arg-type]
+        cluster = session.cluster("1.34", prepare)  # type: ignore[arg-type]
         ready = time.perf_counter()
         cluster.get("namespace/default")
         time.sleep(work)
@@ -90,19 +55,13 @@ def _turn(session: Session, prepared: object, tests: int, work: float) -> dict[s
         cluster.close()
         together.append(time.perf_counter() - asked + ready - began)
         setup.append(ready - began)
-    own, fleet = time.process_time() - own, _cpu(session.fleet.pid) - fleet
+    own, fleet = time.process_time() - own, processes.cpu_seconds([session.fleet.pid]) - fleet
     return {
         "together ms": median(together) * 1000,
         "set-up ms": median(setup) * 1000,
         "own CPU ms": own / tests * 1000,
         "fleet CPU ms": fleet / tests * 1000,
     }
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

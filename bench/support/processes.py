@@ -33,15 +33,34 @@ def pin(pids: Iterable[int], cpus: frozenset[int]) -> None:
 
 def pss(pid: int) -> float:
     """MiB of memory that the process holds; what it shares with others counts in proportion."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise LookupError(f"no Pss of process {pid}")
+    return _memory(pid, "Pss:")
+
+
+def uss(pid: int) -> float:
+    """MiB of memory that the process alone holds."""
+    return _memory(pid, "Private_Clean:", "Private_Dirty:")
+
+
+def _memory(pid: int, *names: str) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    found = [int(line.split()[1]) for line in lines if line.startswith(names)]
+    if len(found) != len(names):
+        raise LookupError(f"no {', '.join(names)} of process {pid}")
+    return sum(found) / 1024
 
 
 def children(pid: int) -> tuple[int, ...]:
     """The processes that `pid` started and that still run."""
     return tuple(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def descendants(pid: int) -> tuple[int, ...]:
+    """`pid` and all processes below it that still run."""
+    try:
+        below = children(pid)
+    except FileNotFoundError:
+        return ()
+    return (pid, *(found for child in below for found in descendants(child)))
 
 
 def end(pid: int, seconds: float = 30.0) -> None:
