@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import kubernetes
 import pytest
+import urllib3
 
 from kloster.apiserver.rehearsal.recording import Recorded, Recording
 from kloster.client.blocking import Blocking
@@ -148,8 +151,12 @@ def test_chance_comes_from_the_seed(cluster: Cluster, client: Blocking) -> None:
         ({}, r"rules\[0\] does nothing"),
         ({"latency": -1.0}, r"rules\[0\].latency: expected a number"),
         ({"error": 500, "verbs": [1]}, r"rules\[0\].verbs: expected patterns"),
+        ({"stale": 301}, r"rules\[0\].stale: expected at most 300 seconds, found 301"),
+        ({"cut": 1, "cut_with": "fire"}, r"rules\[0\].cut_with: expected one of end, reset, expired, found 'fire'"),
+        ({"webhook": "slow"}, r"rules\[0\].webhook: expected one of timeout, refused, found 'slow'"),
+        ({"webhook": "refused", "error": 500}, r"rules\[0\]: webhook is about calls to webhooks and stands alone"),
     ],
-    ids=["code", "nothing", "negative", "pattern"],
+    ids=["code", "nothing", "negative", "pattern", "too stale", "how to cut", "webhook", "webhook and more"],
 )
 def test_wrong_rules_are_refused(cluster: Cluster, rule: dict[str, Any], words: str) -> None:
     with pytest.raises(StatusError, match=words):
@@ -198,3 +205,127 @@ def test_the_oldest_are_forgotten_and_that_is_said() -> None:
     requests.clear()
     cluster.came("/4")
     assert [one.path for one in requests.find()] == ["/4"]
+
+
+# -- caches that lag, ways to cut -------------------------------------------------------------------------------------
+
+
+def names(client: Blocking, **query: str) -> set[str]:
+    return {one["metadata"]["name"] for one in client.get(CONFIG_MAPS, **query)["items"]}
+
+
+def test_a_cache_that_lags_shows_what_was(cluster: Cluster, client: Blocking) -> None:
+    cluster.faults.add(resources="configmaps", agents="operator/*", stale=1.0)
+    made = client.create(CONFIG_MAPS, config_map("late"))
+    began = time.monotonic()
+    with pytest.raises(StatusError) as failure:
+        client.get(f"{CONFIG_MAPS}/late", resourceVersion="0")
+    assert failure.value.code == 404
+    assert "late" not in names(client, resourceVersion="0")
+    assert "late" not in names(client, resourceVersion="0", limit="500")
+    assert "late" in names(client)  # a quorum read
+    assert "late" in names(client, limit="500")
+    assert client.get(f"{CONFIG_MAPS}/late")["metadata"]["uid"] == made["metadata"]["uid"]
+    assert cluster.exists("configmap/late")
+    # One that asks for a state that is not older than its own write waits for it.
+    fresh = client.get(f"{CONFIG_MAPS}/late", resourceVersion=made["metadata"]["resourceVersion"])
+    assert fresh["metadata"]["uid"] == made["metadata"]["uid"]
+    assert 0.9 <= time.monotonic() - began < 5
+    assert "late" in names(client, resourceVersion="0")
+    client.request("DELETE", f"{CONFIG_MAPS}/late", {})
+    assert client.get(f"{CONFIG_MAPS}/late", resourceVersion="0")["metadata"]["uid"] == made["metadata"]["uid"]
+    cluster.faults.clear()
+    assert "late" not in names(client, resourceVersion="0")
+
+
+def test_a_state_that_the_cache_does_not_reach_in_time_is_refused(cluster: Cluster, client: Blocking) -> None:
+    cluster.faults.add(resources="configmaps", stale=60.0)
+    made = client.create(CONFIG_MAPS, config_map("far"))["metadata"]["resourceVersion"]
+    with pytest.raises(StatusError) as failure:
+        client.get(CONFIG_MAPS, resourceVersion=made, resourceVersionMatch="NotOlderThan")
+    assert (failure.value.code, failure.value.reason) == (504, "Timeout")
+    assert failure.value.message.startswith(f"Timeout: Too large resource version: {made}, current: ")
+    assert "far" in names(client, resourceVersion=made, resourceVersionMatch="Exact")
+    cluster.delete("configmap/far")
+
+
+@pytest.mark.parametrize("begin", ["0", "", "known"])
+def test_watches_lag_and_never_go_back(cluster: Cluster, client: Blocking, begin: str) -> None:
+    known = client.get(CONFIG_MAPS)["metadata"]["resourceVersion"]
+    cluster.faults.add(verbs="watch", resources="configmaps", stale=0.8)
+    started = time.monotonic()
+    name = f"watched-{begin or 'newest'}"
+    came: list[tuple[str, float]] = []
+
+    def write() -> None:
+        cluster.apply(config_map(name))
+        cluster.patch("configmap", name, {"data": {"a": "b"}})
+        cluster.delete(f"configmap/{name}", wait=0)
+
+    version = known if begin == "known" else begin
+    if begin != "":
+        write()  # is not in the cache yet
+    stream = client.watch(CONFIG_MAPS, 3, **({"resourceVersion": version} if version else {}))
+    versions = []
+    for kind, item in stream:
+        if begin == "" and item["metadata"]["name"] == "kube-root-ca.crt":
+            write()
+            started = time.monotonic()
+        versions.append(int(item["metadata"]["resourceVersion"]))
+        if item["metadata"]["name"] == name:
+            came.append((kind, time.monotonic() - started))
+    assert [kind for kind, _ in came] == ["ADDED", "MODIFIED", "DELETED"]
+    assert all(0.7 <= late < 2.5 for _, late in came)
+    assert begin != "known" or versions == sorted(versions)
+
+
+def test_watches_that_lag_catch_up_when_the_fault_is_over(cluster: Cluster, client: Blocking) -> None:
+    cluster.faults.add(verbs="watch", resources="configmaps", stale=60.0)
+    known = client.get(CONFIG_MAPS)["metadata"]["resourceVersion"]
+    threading.Timer(0.5, cluster.faults.clear).start()
+    cluster.apply(config_map("caught"))
+    began = time.monotonic()
+    kind, item = next(iter(client.watch(CONFIG_MAPS, 30, resourceVersion=known)))
+    assert (kind, item["metadata"]["name"]) == ("ADDED", "caught")
+    assert time.monotonic() - began < 10
+    cluster.delete("configmap/caught")
+
+
+def test_watches_end_with_an_expired_event(cluster: Cluster, client: Blocking) -> None:
+    cluster.faults.add(verbs="watch", cut=0.2, cut_with="expired")
+    events = list(client.watch(CONFIG_MAPS, 30))
+    assert [kind for kind, _ in events][-1] == "ERROR"
+    assert events[-1][1] == {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": "The resourceVersion for the provided watch is too old.",
+        "reason": "Expired",
+        "code": 410,
+    }
+
+
+def test_connections_of_watches_are_reset(cluster: Cluster) -> None:
+    cluster.faults.add(verbs="watch", cut=0.2, cut_with="reset")
+    with kubernetes.client.ApiClient(cluster.client_configuration()) as api:
+        watch = kubernetes.watch.Watch()
+        with pytest.raises(urllib3.exceptions.ProtocolError):
+            for _ in watch.stream(kubernetes.client.CoreV1Api(api).list_namespaced_config_map, "default"):
+                pass
+    assert cluster.faults.hits() == [1]
+
+
+def test_the_official_client_is_told_that_its_watch_expired(cluster: Cluster) -> None:
+    """It begins anew by itself, and raises when that ends in the same way, as with a real server."""
+    cluster.faults.add(verbs="watch", cut=0.2, cut_with="expired")
+    with kubernetes.client.ApiClient(cluster.client_configuration()) as api:
+        wanted = kubernetes.client.CoreV1Api(api).list_namespaced_config_map, "default"
+        with pytest.raises(kubernetes.client.ApiException) as failure:
+            for _ in kubernetes.watch.Watch().stream(*wanted):
+                pass
+        assert (failure.value.status, failure.value.reason.split(":")[0]) == (410, "Expired")
+        assert cluster.faults.hits()[0] >= 2
+        cluster.faults.clear()
+        kinds = [one["type"] for one in kubernetes.watch.Watch().stream(*wanted, timeout_seconds=1)]
+        assert "ADDED" in kinds

@@ -51,7 +51,7 @@ def webhook() -> Iterator[dict[str, str]]:
         thread.join()
 
 
-def test_they_are_asked(fleet: Fleet, webhook: dict[str, str]) -> None:
+def configuration(webhook: dict[str, str], **options: object) -> dict[str, object]:
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
     hook = {
         "name": "refuse.example.com",
@@ -60,16 +60,91 @@ def test_they_are_asked(fleet: Fleet, webhook: dict[str, str]) -> None:
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
         "failurePolicy": "Fail",
+        **options,
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "refuse"},
+        "webhooks": [hook],
+    }
+
+
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+
+
+def test_they_are_asked(fleet: Fleet, webhook: dict[str, str]) -> None:
+    with Cluster("1.34", fleet=fleet) as cluster:
+        cluster.apply(configuration(webhook))
+        with pytest.raises(StatusError, match="denied the request: not here"):
+            cluster.apply(CONFIG_MAP)
+        cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}})
+
+
+def test_they_time_out_or_refuse_where_a_test_asks_for_it(fleet: Fleet, webhook: dict[str, str]) -> None:
+    text = 'Internal error occurred: failed calling webhook "refuse.example.com": failed to call webhook: Post '
+    url, port = webhook["url"].rstrip("/"), webhook["url"].rstrip("/").rpartition(":")[2]
+    with Cluster("1.34", fleet=fleet) as cluster:
+        cluster.apply(configuration(webhook, timeoutSeconds=1))
+        with cluster.faults.during(resources="configmaps", webhook="timeout"):
+            began = time.monotonic()
+            with pytest.raises(StatusError) as failure:
+                cluster.apply(CONFIG_MAP)
+            assert time.monotonic() - began >= 1
+        assert failure.value.code == 500
+        assert failure.value.message == f'{text}"{url}?timeout=1s": context deadline exceeded'
+        cluster.faults.add(resources="configmaps", webhook="refused", times=2)
+        with pytest.raises(StatusError) as failure:
+            cluster.apply(CONFIG_MAP)
+        assert (
+            failure.value.message == f'{text}"{url}?timeout=1s": dial tcp 127.0.0.1:{port}: connect: connection refused'
+        )
+        cluster.apply(configuration(webhook, failurePolicy="Ignore"))
+        cluster.apply(CONFIG_MAP)
+        assert cluster.faults.hits() == [2]
+        with pytest.raises(StatusError, match="denied the request: not here"):
+            cluster.apply({**CONFIG_MAP, "metadata": {"name": "d"}})
+
+
+def test_their_outage_concerns_the_clusters_controllers_too(fleet: Fleet, webhook: dict[str, str]) -> None:
+    with Cluster("1.34", fleet=fleet) as cluster:
+        cluster.faults.add(agents="kloster", resources="configmaps", webhook="refused")
+        cluster.apply(configuration(webhook))
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "later"}})
+        cluster.wait_for(lambda: sum(cluster.faults.hits()) > 0)  # for kube-root-ca.crt of the namespace
+
+
+def test_conversions_fail_where_a_test_asks_for_it(fleet: Fleet) -> None:
+    def version(name: str, storage: bool) -> dict[str, object]:
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        return {"name": name, "served": True, "storage": storage, "schema": schema}
+
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+            "versions": [version("v1", True), version("v2", False)],
+            "conversion": {
+                "strategy": "Webhook",
+                "webhook": {
+                    "clientConfig": {"url": "https://127.0.0.1:1/convert"},
+                    "conversionReviewVersions": ["v1"],
+                },
+            },
+        },
     }
     with Cluster("1.34", fleet=fleet) as cluster:
-        cluster.apply(
-            {
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": "ValidatingWebhookConfiguration",
-                "metadata": {"name": "refuse"},
-                "webhooks": [hook],
-            }
+        cluster.apply(definition)
+        cluster.apply({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}})
+        cluster.faults.add(resources="widgets.example.com", webhook="refused")
+        with pytest.raises(StatusError) as failure:
+            cluster.request("GET", "/apis/example.com/v2/namespaces/default/widgets/w")
+        assert failure.value.message == (
+            "conversion webhook for example.com/v1, Kind=Widget failed: "
+            'Post "https://127.0.0.1:1/convert?timeout=30s": dial tcp 127.0.0.1:1: connect: connection refused'
         )
-        with pytest.raises(StatusError, match="denied the request: not here"):
-            cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
-        cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}})
+        assert sum(cluster.faults.hits()) == 1

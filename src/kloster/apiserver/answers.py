@@ -81,7 +81,7 @@ async def settled(call: Call, make: Callable[[], Answer]) -> Response:
             found = make()
             return found if isinstance(found, Response) else await found
         except Pending as pending:
-            await pending.ask(call.cluster.outside)
+            await pending.ask(call.outside)
     raise errors.internal("webhooks were asked again and again")
 
 

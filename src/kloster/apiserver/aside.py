@@ -65,7 +65,7 @@ async def transact(call: Call, long: bool, decide: Decision) -> Sequence[Event]:
             return await _transact(call, long, decide)
         except Pending as pending:
             del call.warnings[told:]  # the next decision warns again
-            await pending.ask(call.cluster.outside)
+            await pending.ask(call.outside)
 
 
 async def _transact(call: Call, long: bool, decide: Decision) -> Sequence[Event]:

@@ -8,9 +8,11 @@ from kloster.apimachinery import errors
 from kloster.apiserver import negotiation
 from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.negotiation import Form
+from kloster.apiserver.pending import Outside
 from kloster.apiserver.ports import Target
 from kloster.apiserver.resources import Served
 from kloster.client.transport import Request, User
+from kloster.stores.api import Store
 
 NOBODY = User("")
 
@@ -23,9 +25,23 @@ class Call:
     served    the resource that a resource path names; set by routing
     warnings  texts of Warning headers, in order
     exchanges what webhooks have been asked (`admission.webhooks`), None as long as there is nothing
+    shown     the store that is read from: the cluster's, or what a cache that lags shows of it
+    outside   asks a webhook (`pending.Outside`)
     """
 
-    __slots__ = ("_form", "audit_id", "cluster", "exchanges", "request", "served", "target", "user", "warnings")
+    __slots__ = (
+        "_form",
+        "audit_id",
+        "cluster",
+        "exchanges",
+        "outside",
+        "request",
+        "served",
+        "shown",
+        "target",
+        "user",
+        "warnings",
+    )
 
     target: Target
 
@@ -37,6 +53,8 @@ class Call:
         self.warnings: list[str] = []
         self.exchanges: dict[Any, Any] | None = None
         self.audit_id = ""
+        self.shown: Store = cluster.store
+        self.outside: Outside = cluster.outside
         self._form: Form | None = None
 
     @property

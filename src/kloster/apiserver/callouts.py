@@ -8,6 +8,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import posixpath
@@ -36,7 +37,7 @@ class Callouts:
     async def __call__(self, cluster: ServedCluster, client: Object, body: bytes, timeout: float) -> bytes:
         if self._under_way[cluster.id] >= AT_ONCE:
             raise WebhookFailed(f"{AT_ONCE} calls of this cluster are waiting already")
-        url = f"{_cleaned(_address(client))}?timeout={timeout:g}s"
+        url = _url(client, timeout)
         if not client.get("url"):
             raise WebhookFailed(f'Post "{url}": {_unreachable(cluster, client.get("service") or {})}')
         self._under_way[cluster.id] += 1
@@ -51,6 +52,31 @@ class Callouts:
         if not 200 <= answer.status < 300:
             raise WebhookFailed(_refusal(answer))
         return answer.body
+
+
+async def time_out(client: Object, timeout: float) -> WebhookFailed:
+    """What comes of calling a webhook that does not answer, once its time is up."""
+    await asyncio.sleep(timeout)
+    return WebhookFailed(f'Post "{_url(client, timeout)}": context deadline exceeded')
+
+
+def refused(cluster: ServedCluster, client: Object, timeout: float) -> WebhookFailed:
+    """What comes of calling a webhook when nobody listens where it should be."""
+    url = _url(client, timeout)
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 443
+    service = client.get("service") or {}
+    if not client.get("url"):
+        found = cluster.view.get("/services", service.get("namespace", ""), service.get("name", "")) or {}
+        host = (found.get("spec") or {}).get("clusterIP") or host
+    elif host == "localhost":
+        host = "127.0.0.1"
+    shown = f"[{host}]" if ":" in host else host
+    return WebhookFailed(f'Post "{url}": dial tcp {shown}:{port}: connect: connection refused')
+
+
+def _url(client: Object, timeout: float) -> str:
+    return f"{_cleaned(_address(client))}?timeout={timeout:g}s"
 
 
 def _bundle(client: Object) -> str:

@@ -14,7 +14,7 @@ whoever must wait returns an awaitable instead. Errors of the API are raised as 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -66,6 +66,7 @@ def authorize(call: Call) -> Answer | None:
 
 
 STAGES: tuple[Stage, ...] = (route, authenticate, authorize, rehearsing.rehearse, dispatch.dispatch)
+AGAIN: tuple[Stage, ...] = tuple(stage for stage in STAGES if stage is not rehearsing.rehearse)
 
 
 def handler(cluster: ServedCluster) -> Handler:
@@ -82,13 +83,13 @@ def handle(cluster: ServedCluster, request: Request) -> Answer:
 
 
 def answer_again(cluster: ServedCluster, request: Request) -> Answer:
-    """Answers a request that has been counted before: a watch goes on where it was."""
-    return _answer(Call(cluster, request))
+    """Answers a request that has been counted and rehearsed before: a watch goes on where it was."""
+    return _answer(Call(cluster, request), AGAIN)
 
 
-def _answer(call: Call) -> Answer:
+def _answer(call: Call, stages: Sequence[Stage] = STAGES) -> Answer:
     try:
-        for stage in STAGES:
+        for stage in stages:
             answer = stage(call)
             if answer is not None:
                 return answer if isinstance(answer, Response) else _wait(call, answer)
@@ -112,7 +113,7 @@ async def _wait(call: Call, answer: Awaitable[Response]) -> Response:
 async def _asked(call: Call, pending: Pending) -> Response:
     """The answer to a request that needs another answer first, from a webhook. Nothing has been written yet: whoever
     writes waits by itself (`aside.transact`, `answers.settled`)."""
-    await pending.ask(call.cluster.outside)
+    await pending.ask(call.outside)
     return await answers.settled(call, partial(dispatch.dispatch, call))
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import orjson
 
-from kloster.apimachinery import errors
+from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, counting, dispatch
+from kloster.apiserver import answers, callouts, counting, dispatch
 from kloster.apiserver.call import Call
 from kloster.apiserver.rehearsal import SPECTATOR, Rehearsal, faults
 from kloster.apiserver.rehearsal.faults import Asked, Effect
+from kloster.apiserver.rehearsal.lag import Lag, Timeline
 from kloster.apiserver.rehearsal.recording import LONGEST, Recorded
 from kloster.apiserver.watch import WatchStream
 from kloster.client.transport import Response
@@ -25,6 +27,8 @@ from kloster.client.transport import Response
 Answer = Response | Awaitable[Response]
 
 ROOT = "/kloster.dev/testing/"
+PATIENCE = 3.0
+"""Seconds for which a cache is waited for, as upstream does."""
 MOST_SECONDS = 360 * 86400
 """How far a cluster's time may be ahead: the certificate of who moves it lasts a year."""
 
@@ -102,22 +106,74 @@ def rehearse(call: Call) -> Answer | None:
         return None
     if call.target.path.startswith(ROOT) and not call.target.is_resource:
         return _serve(call, rehearsal)
-    if not rehearsal.faults.rules or not call.target.is_resource or not takes_part(call):
+    if not rehearsal.faults.rules or not call.target.is_resource:
+        return None
+    call.outside = partial(_outside, call, rehearsal)
+    timeline = rehearsal.timeline(call.cluster.store)  # it begins with whoever comes first
+    if not takes_part(call):
         return None
     effect = rehearsal.faults.effect(_asked(call))
-    return None if effect == faults.NONE else _suffer(call, effect)
+    return None if effect == faults.NONE else _suffer(call, effect, timeline)
 
 
-async def _suffer(call: Call, effect: Effect) -> Response:
+async def _suffer(call: Call, effect: Effect, timeline: Timeline | None) -> Response:
     if effect.latency:
         await asyncio.sleep(effect.latency)
     if effect.error:
         raise _error(call, effect.error)
+    if effect.stale and timeline is not None:
+        await _look_back(call, timeline, effect.stale)
     answer = dispatch.dispatch(call)
     response = answer if isinstance(answer, Response) else await answer
-    if effect.cut and isinstance(response.stream, WatchStream):
-        asyncio.get_running_loop().call_later(effect.cut, response.stream.end)
+    stream = response.stream
+    if isinstance(stream, WatchStream):
+        stream.stays = bool(effect.cut or effect.stale)
+        if effect.cut:
+            asyncio.get_running_loop().call_later(effect.cut, stream.end, _cut(effect.cut_with))
     return response
+
+
+def _cut(how: str) -> Exception | None:
+    if how == faults.RESET:
+        return ConnectionResetError("a test has asked for it")
+    if how == faults.EXPIRED:
+        return errors.expired("The resourceVersion for the provided watch is too old.")
+    return None
+
+
+async def _look_back(call: Call, timeline: Timeline, seconds: float) -> None:
+    """Let the answer come from a cache that is so late, if upstream's would come from its cache.
+
+    It is asked for a state not older than a resourceVersion, and waits until it has that, for three seconds at most.
+    """
+    param, verb = call.request.param, call.target.verb
+    if verb not in faults.READING:
+        return
+    asked = param("resourceVersion")
+    if verb == "list":
+        match = param("resourceVersionMatch")
+        exact = match == "Exact" or (param("limit") not in ("", "0") and not match and asked not in ("", "0"))
+        if exact or param("continue"):
+            return
+    if not asked:
+        if verb == "watch":
+            call.shown = Lag(timeline, seconds, current=True)
+        return
+    wanted = int(asked) if asked.isdecimal() and (verb != "watch" or param("sendInitialEvents")) else 0
+    if timeline.visible(seconds) < wanted <= timeline.store.revision:
+        left = timeline.due(wanted, seconds) - asyncio.get_running_loop().time()
+        await asyncio.sleep(min(max(left, 0.0) + 0.001, PATIENCE))
+    call.shown = Lag(timeline, seconds)
+
+
+async def _outside(call: Call, rehearsal: Rehearsal, client: Object, body: bytes, timeout: float) -> bytes:
+    """Asks a webhook, unless a test wants that to fail (`pending.Outside`)."""
+    fate = rehearsal.faults.webhook(_asked(call))
+    if fate == faults.TIMEOUT:
+        raise await callouts.time_out(client, timeout)
+    if fate == faults.REFUSED:
+        raise callouts.refused(call.cluster, client, timeout)
+    return await call.cluster.outside(client, body, timeout)
 
 
 def _error(call: Call, code: int) -> StatusError:
@@ -149,6 +205,7 @@ def _serve(call: Call, rehearsal: Rehearsal) -> Answer:
     if what == "faults" and method == "PUT":
         try:
             rehearsal.faults.replace(*faults.parse(orjson.loads(call.request.body)))
+            rehearsal.timeline(call.cluster.store)
         except ValueError as error:
             raise errors.bad_request(str(error)) from error
         return _json(call, rehearsal.faults.to_json())

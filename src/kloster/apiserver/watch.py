@@ -88,6 +88,7 @@ class WatchStream:
     timeout        seconds until the stream ends
     on_close       called once when the stream has ended, for whoever counts
     valid          asked at every turn: False ends the stream (the resource is served no longer, or in another shape)
+    stays          it cannot be laid aside: something is to become of it that another stream would not know of
     """
 
     __slots__ = (
@@ -96,6 +97,7 @@ class WatchStream:
         "_closed",
         "_end",
         "_ended",
+        "_failure",
         "_frames",
         "_initial",
         "_mark_initial",
@@ -106,6 +108,7 @@ class WatchStream:
         "_valid",
         "_waiter",
         "on_close",
+        "stays",
     )
 
     def __init__(
@@ -133,7 +136,8 @@ class WatchStream:
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
         self.on_close: Callable[[], None] | None = None
-        self._ended = False
+        self._ended = self.stays = False
+        self._failure: Exception | None = None
         self._subscription: Subscription = store.subscribe(selected.served.id, min(after, store.revision), self._wake)
         self._end = loop.call_later(timeout, self._time_is_up)
         self._next_bookmark: asyncio.TimerHandle | None = None
@@ -155,8 +159,10 @@ class WatchStream:
         self._ended = True
         self._wake()
 
-    def end(self) -> None:
-        """Let the stream end now, as if its time were up."""
+    def end(self, failure: Exception | None = None) -> None:
+        """Let the stream end now, as if its time were up; or, without what it still had to show, with a `failure`:
+        an error of the API is the last event, another is raised to who sends the stream."""
+        self._failure = failure
         self._time_is_up()
 
     def _bookmark_due(self) -> None:
@@ -169,6 +175,8 @@ class WatchStream:
 
     async def __anext__(self) -> bytes:
         while not self._closed:
+            if self._failure is not None:
+                return await self._fail(self._failure)
             if self._initial is not None:
                 some = self._some(self._initial)
                 chunk = await self._made(partial(self._show_initial, some, len(some) == len(self._initial)))
@@ -202,6 +210,12 @@ class WatchStream:
                 self._waiter = None
         await self.aclose()
         raise StopAsyncIteration
+
+    async def _fail(self, failure: Exception) -> bytes:
+        await self.aclose()
+        if isinstance(failure, StatusError):
+            return self._frames.error(failure)
+        raise failure
 
     async def _made(self, make: Callable[[], Iterator[bytes]]) -> bytes:
         """The chunk, once everything that it needs from outside is known. What cannot be had ends the watch."""
@@ -251,7 +265,9 @@ class WatchStream:
 
     def has_shown(self, revision: int) -> bool:
         """Whether everything up to `revision` has been handed out."""
-        return self._initial is None and not self._bookmark_wanted and self._subscription.progress >= revision
+        if self.stays or self._initial is not None or self._bookmark_wanted:
+            return False
+        return self._subscription.progress >= revision
 
     def lay_aside(self) -> Rest | None:
         """End the stream so that another can go on where it was; None if there was more to show from the beginning."""

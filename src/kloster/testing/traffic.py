@@ -113,6 +113,9 @@ class Faults:
         error: int = 0,
         latency: float = 0.0,
         cut: float = 0.0,
+        cut_with: str = "end",
+        stale: float = 0.0,
+        webhook: str = "",
         probability: float = 1.0,
         times: int = 0,
     ) -> None:
@@ -122,6 +125,9 @@ class Faults:
         error      409, 429, 500, 503 or 504
         latency    seconds
         cut        seconds after which a watch ends
+        cut_with   how: end, reset (the connection) or expired (an ERROR event, 410)
+        stale      seconds that reads with resourceVersion=0, and watches, are behind
+        webhook    timeout or refused: what becomes of calls to webhooks that such requests cause, whoever makes them
         times      how often at most; 0: without end
         """
         rule = {
@@ -133,6 +139,9 @@ class Faults:
             "error": error,
             "latency": latency,
             "cut": cut,
+            "cut_with": cut_with,
+            "stale": stale,
+            "webhook": webhook,
             "probability": probability,
             "times": times,
         }

@@ -15,6 +15,8 @@ request is complete behind it, reading pauses.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable
 from contextlib import suppress
 from functools import partial
@@ -292,9 +294,18 @@ class Connection(Wire):
         if error is not None:
             if not isinstance(error, ConnectionError):
                 log.error("connection failed", remote=self._remote, error=repr(error))
+            if isinstance(error, ConnectionResetError):
+                self._linger_not()
             self._transport.abort()
         elif not self._closing:
             self._advance(answered=True)
+
+    def _linger_not(self) -> None:
+        """Have the peer see a reset connection (RST) rather than one that ends."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def _stream(self, incoming: Incoming, response: Response) -> None:
         """Send chunk by chunk, waiting while the peer is slow. The stream is closed whatever happens."""

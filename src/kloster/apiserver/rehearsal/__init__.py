@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from kloster.aio.clock import ShiftedClock
 from kloster.apiserver.rehearsal.faults import Faults
+from kloster.apiserver.rehearsal.lag import Timeline
 from kloster.apiserver.rehearsal.recording import Recording
+from kloster.stores.api import Store
 
 SPECTATOR = "kloster-testing"
 """The user agent of who rehearses: its requests are not recorded and never fail."""
@@ -31,3 +33,18 @@ class Rehearsal:
     recording: Recording = field(default_factory=Recording)
     faults: Faults = field(default_factory=Faults)
     advancing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _timeline: Timeline | None = None
+
+    def timeline(self, store: Store) -> Timeline | None:
+        """By which caches lag, if they do; from the first call on. `store` is the cluster's at the moment."""
+        found = self._timeline
+        if not self.faults.stale:
+            if found is not None:
+                found.lift()
+                self._timeline = None
+            return None
+        if found is None or found.store is not store:
+            if found is not None:
+                found.close()
+            found = self._timeline = Timeline(store)
+        return found

@@ -1,21 +1,28 @@
 """Which requests are made to fail, and how: rules, tried in order, with chance from a seed.
 
-All rules that match a request apply: their latencies add up, the first error is the answer, the first cut counts.
+All rules that match a request apply: their latencies add up, the first error is the answer, the first cut counts, and
+the longest lag. Rules with `webhook` are about something else: the calls to webhooks that such requests cause, whoever
+makes them, the cluster's own controllers included.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
+from kloster.apiserver.rehearsal.lag import LONGEST
+
 READING = frozenset({"get", "list", "watch"})
 ERRORS = (409, 429, 500, 503, 504)
 LONGEST_LATENCY = 300.0
 MOST_RULES = 100
+END, RESET, EXPIRED = "end", "reset", "expired"
+TIMEOUT, REFUSED = "timeout", "refused"
+CHOICES = {"cut_with": (END, RESET, EXPIRED), "webhook": (TIMEOUT, REFUSED)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,11 @@ class Rule:
     error        the answer's code: 409, 429, 500, 503 or 504; 0 for none
     latency      seconds that the answer is late
     cut          seconds after which a watch ends; 0 for as ever
+    cut_with     how it ends: ``end``, as when its time is up; ``reset``, its connection is reset in mid-stream;
+                 ``expired``, with an ERROR event (410 Expired), after which clients list again
+    stale        seconds that the answer is old where an API server may answer from its watch cache: reads with
+                 resourceVersion=0 or another that is old enough, and watches, whose events are so late
+    webhook      what becomes of calls to admission and conversion webhooks: ``timeout`` or ``refused``
     probability  how likely it is, from 0 to 1
     times        how often it happens at most; 0 for without end
     """
@@ -52,6 +64,9 @@ class Rule:
     error: int = 0
     latency: float = 0.0
     cut: float = 0.0
+    cut_with: str = END
+    stale: float = 0.0
+    webhook: str = ""
     probability: float = 1.0
     times: int = 0
 
@@ -77,6 +92,8 @@ class Effect:
     latency: float = 0.0
     error: int = 0
     cut: float = 0.0
+    cut_with: str = END
+    stale: float = 0.0
 
 
 NONE = Effect()
@@ -94,17 +111,31 @@ class Faults:
         """From now on these."""
         self.rules, self.hits, self.dice = tuple(rules), [0] * len(rules), Random(seed)
 
+    @property
+    def stale(self) -> bool:
+        """Whether any rule lets caches lag."""
+        return any(rule.stale for rule in self.rules)
+
     def effect(self, asked: Asked) -> Effect:
         """What becomes of this request; it counts."""
-        latency, error, cut = 0.0, 0, 0.0
+        latency, error, cut, cut_with, stale = 0.0, 0, 0.0, END, 0.0
+        for rule in self._applying(asked, webhooks=False):
+            latency, error, stale = latency + rule.latency, error or rule.error, max(stale, rule.stale)
+            if rule.cut and not cut:
+                cut, cut_with = rule.cut, rule.cut_with
+        return Effect(min(latency, LONGEST_LATENCY), error, cut, cut_with, stale)
+
+    def webhook(self, asked: Asked) -> str:
+        """What becomes of a call to a webhook that this request causes; it counts."""
+        return next((rule.webhook for rule in self._applying(asked, webhooks=True)), "")
+
+    def _applying(self, asked: Asked, *, webhooks: bool) -> Iterator[Rule]:
         for number, rule in enumerate(self.rules):
-            if (rule.times and self.hits[number] >= rule.times) or not rule.matches(asked):
+            if bool(rule.webhook) is not webhooks or (rule.times and self.hits[number] >= rule.times):
                 continue
-            if rule.probability < 1 and self.dice.random() >= rule.probability:
-                continue
-            self.hits[number] += 1
-            latency, error, cut = latency + rule.latency, error or rule.error, cut or rule.cut
-        return Effect(min(latency, LONGEST_LATENCY), error, cut)
+            if rule.matches(asked) and (rule.probability >= 1 or self.dice.random() < rule.probability):
+                self.hits[number] += 1
+                yield rule
 
     def to_json(self) -> dict[str, Any]:
         shown = [{**dataclasses.asdict(rule), "hits": hits} for rule, hits in zip(self.rules, self.hits, strict=True)]
@@ -134,8 +165,12 @@ def _rule(number: int, given: Any) -> Rule:
     rule = Rule(**values)
     if rule.error and rule.error not in ERRORS:
         raise ValueError(f"{where}.error: expected one of {', '.join(map(str, ERRORS))}, found {rule.error}")
-    if not (rule.error or rule.latency or rule.cut):
-        raise ValueError(f"{where} does nothing: it needs error, latency or cut")
+    if rule.stale > LONGEST:
+        raise ValueError(f"{where}.stale: expected at most {LONGEST:g} seconds, found {rule.stale:g}")
+    if not (rule.error or rule.latency or rule.cut or rule.stale or rule.webhook):
+        raise ValueError(f"{where} does nothing: it needs error, latency, cut, stale or webhook")
+    if rule.webhook and (rule.error or rule.latency or rule.cut or rule.stale):
+        raise ValueError(f"{where}: webhook is about calls to webhooks and stands alone; add another rule")
     return rule
 
 
@@ -145,6 +180,11 @@ def _value(where: str, value: Any, default: Any) -> Any:
         if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
             raise ValueError(f"{where}: expected patterns, found {value!r}")
         return tuple(texts)
+    if isinstance(default, str):
+        choices = CHOICES[where.rpartition(".")[2]]
+        if value not in (default, *choices):
+            raise ValueError(f"{where}: expected one of {', '.join(choices)}, found {value!r}")
+        return value
     if isinstance(value, bool) or not isinstance(value, int if isinstance(default, int) else (int, float)) or value < 0:
         raise ValueError(f"{where}: expected a number, found {value!r}")
     return value

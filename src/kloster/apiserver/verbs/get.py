@@ -20,7 +20,7 @@ def serve(call: Call) -> answers.Answer:
 
 def find(call: Call) -> Entry:
     """The published entry that the call names. Raises StatusError 404."""
-    served, target, store = call.resource, call.target, call.cluster.store
+    served, target, store = call.resource, call.target, call.shown
     if call.request.query:
         check_version(call, call.request.param("resourceVersion"))
     found = store.get(Key(served.id, target.namespace if served.namespaced else "", target.name))
@@ -37,5 +37,5 @@ def check_version(call: Call, text: str) -> None:
         asked = options.parse_version(text)
     except ValueError as error:
         raise StatusError(500, "", str(error)) from None
-    if asked > call.cluster.store.revision:
-        raise errors.too_large_resource_version(asked, call.cluster.store.revision)
+    if asked > call.shown.revision:
+        raise errors.too_large_resource_version(asked, call.shown.revision)

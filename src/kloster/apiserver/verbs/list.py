@@ -173,7 +173,7 @@ async def _converted(call: Call, encode: Callable[[Entry], bytes], entries: Sequ
         if not missing:
             return parts
         same = [one for one in missing if one.target == missing[0].target]
-        await conversion.ask_for(same, call.cluster.outside)
+        await conversion.ask_for(same, call.outside)
     raise errors.internal("webhooks were asked again and again")
 
 

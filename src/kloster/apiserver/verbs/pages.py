@@ -125,7 +125,7 @@ class _Search:
 
 def _position(call: Call, asked: ListOptions) -> tuple[View, int, tuple[str, str] | None]:
     """The state to read, its revision, and the key to go on after."""
-    store = call.cluster.store
+    store = call.shown
     if asked.token:
         token = options.decode_token(asked.token)
         if asked.version and asked.version != "0":

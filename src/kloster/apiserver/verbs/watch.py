@@ -117,7 +117,7 @@ def _form(call: Call) -> Form:
 
 def _stream(call: Call, asked: ListOptions, selected: Selection, frames: JsonFrames) -> Callable[[], WatchStream]:
     """What begins the watch as it was asked for. Raises StatusError now, Compacted when it is called."""
-    store, served = call.cluster.store, call.resource
+    store, served = call.shown, call.resource
     try:
         version = options.parse_version(asked.version)
     except ValueError as error:
@@ -172,7 +172,7 @@ class JsonFrames:
         return self.frame("ERROR", orjson.dumps(failure.status()))
 
     async def settle(self, pending: Pending) -> None:
-        await pending.ask(self.call.cluster.outside)
+        await pending.ask(self.call.outside)
 
     def frame(self, type: str, document: bytes) -> bytes:
         return b'{"type":"%b","object":%b}\n' % (type.encode(), document)

@@ -202,7 +202,7 @@ class Exchange:
         uid = cluster.random.uid()
         try:
             body = question.body(hook, seen, item, uid)
-            answered = await cluster.outside(hook.client, body, hook.timeout)
+            answered = await self.call.outside(hook.client, body, hook.timeout)
             answer = review.read(hook, uid, answered, mutating)
         except WebhookFailed as error:
             raise _Failed(f"failed to call webhook: {error}") from error
