@@ -3,7 +3,8 @@
 The model first. Whoever may write webhook configurations decides where this process connects to, so what is called is
 an *address* that has been looked at, not a name: the name is resolved once, every address that came out is judged
 (`Reach`), and the connection goes to that very address while the certificate is checked against the name. No redirect
-is followed and no proxy asked; time, size and the number of calls at a time are bounded.
+is followed and no proxy asked; time, size and the number of calls at a time are bounded. Where a name stands for
+something that no resolver knows (a Service), the caller brings the connection (`Dial`) and answers for where it leads.
 
     Reach.ANYWHERE      loopback as well: the process belongs to whoever writes the configurations
     Reach.ELSEWHERE     not this machine and not its link: neither loopback, nor addresses of this machine's own, nor
@@ -20,7 +21,8 @@ import ipaddress
 import socket
 import ssl
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -34,6 +36,8 @@ _METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254")})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Dial = Callable[[], AbstractAsyncContextManager[socket.socket]]
+"""Makes a connection. Raises ConnectionFailed (``dial tcp …``)."""
 
 
 class Reach(enum.Enum):
@@ -60,35 +64,26 @@ class Outgoing:
         self._reach = reach
         self._contexts: OrderedDict[str, ssl.SSLContext] = OrderedDict()
 
-    async def post(self, url: str, body: bytes, *, ca: str, timeout: float) -> Answer:
-        """POST JSON. `ca` is PEM (empty: the system's authorities). Raises ConnectionFailed, also after `timeout`."""
+    async def post(self, url: str, body: bytes, *, ca: str, timeout: float, dial: Dial | None = None) -> Answer:
+        """POST JSON. `ca` is PEM (empty: the system's authorities). Raises ConnectionFailed, also after `timeout`.
+
+        dial   the way there; None: where the URL's name leads
+        """
         try:
             async with asyncio.timeout(timeout):
-                return await self._post(url, body, ca)
+                if dial is None:
+                    return await self._post(url, body, ca)
+                async with dial() as made:
+                    return await self._post(url, body, ca, made)
         except TimeoutError:
             raise ConnectionFailed(f'Post "{url}": context deadline exceeded') from None
         except ConnectionFailed as error:
             raise type(error)(f'Post "{url}": {error}') from None
 
-    async def _post(self, url: str, body: bytes, ca: str) -> Answer:
+    async def _post(self, url: str, body: bytes, ca: str, made: socket.socket | None = None) -> Answer:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 443
-        address = await self._address(host, port)
-        loop = asyncio.get_running_loop()
-        reply = _Reply(loop.create_future())
-        dialled = f"dial tcp {_shown(address, port)}"
-        try:
-            transport, _ = await loop.create_connection(
-                lambda: reply, address, port, ssl=self._context(ca), server_hostname=host
-            )
-        except ssl.SSLCertVerificationError as error:
-            raise ConnectionFailed(f"tls: failed to verify certificate: x509: {_certificate_problem(error)}") from error
-        except ssl.SSLError as error:
-            raise ConnectionFailed(f"tls: {error.reason or error}") from error
-        except ConnectionRefusedError as error:
-            raise ConnectionFailed(f"{dialled}: connect: connection refused") from error
-        except OSError as error:
-            raise ConnectionFailed(f"{dialled}: connect: {(error.strerror or str(error)).lower()}") from error
+        reply = _Reply(asyncio.get_running_loop().create_future())
+        transport = await self._connect(reply, parts.hostname or "", parts.port or 443, self._context(ca), made)
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             head = (
@@ -100,6 +95,32 @@ class Outgoing:
             return await reply.done
         finally:
             transport.close()
+
+    async def _connect(
+        self, reply: _Reply, host: str, port: int, tls: ssl.SSLContext, made: socket.socket | None
+    ) -> asyncio.Transport:
+        """A TLS connection to `host`, to one of its addresses or over the one that was `made`."""
+        loop = asyncio.get_running_loop()
+        address = await self._address(host, port) if made is None else ""
+        dialled = f"dial tcp {shown(address, port)}" if address else f"dial tcp {host}:{port}"
+        try:
+            if made is None:
+                transport, _ = await loop.create_connection(lambda: reply, address, port, ssl=tls, server_hostname=host)
+            else:
+                connect = loop.create_unix_connection if made.family == socket.AF_UNIX else loop.create_connection
+                taken = socket.socket(fileno=made.detach())
+                transport, _ = await connect(lambda: reply, sock=taken, ssl=tls, server_hostname=host)
+        except ssl.SSLCertVerificationError as error:
+            raise ConnectionFailed(f"tls: failed to verify certificate: x509: {_certificate_problem(error)}") from error
+        except ssl.SSLError as error:
+            raise ConnectionFailed(f"tls: {error.reason or error}") from error
+        except ConnectionRefusedError as error:
+            raise ConnectionFailed(f"{dialled}: connect: connection refused") from error
+        except OSError as error:
+            if isinstance(error, ConnectionResetError) and error.errno is None:  # it has closed, without a word
+                raise ConnectionFailed("EOF") from error
+            raise ConnectionFailed(f"{dialled}: connect: {(error.strerror or str(error)).lower()}") from error
+        return transport
 
     async def _address(self, host: str, port: int) -> str:
         """The first of the host's addresses that may be called. Raises Refused if none may."""
@@ -181,7 +202,8 @@ def _certificate_problem(error: ssl.SSLCertVerificationError) -> str:
     return "certificate signed by unknown authority"
 
 
-def _shown(address: str, port: int) -> str:
+def shown(address: str, port: int) -> str:
+    """An address and a port, as errors name them."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
