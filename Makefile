@@ -10,7 +10,7 @@ PIP := tools/bootstrap/pip-25.3-py3-none-any.whl/pip
 GROUPS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clients test-crash examples lint types layers docs docs-check bench reference lock wheel wheel-check tutorial clean
+.PHONY: help setup demo test test-clients test-crash differential examples lint types layers docs docs-check bench reference lock wheel wheel-check tutorial clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -40,6 +40,11 @@ test-crash: $(READY) ## kill the process under load, fifty times and on a disk t
 test-clients: $(READY) ## kubectl, Go and Python clients that nobody here wrote
 	@command -v go >/dev/null || { echo "test-clients needs Go 1.24 or newer on PATH (it builds kubectl and the Go clients)"; exit 1; }
 	$(BIN)/python -m pytest -m clients tests/clients
+
+differential: $(READY) ## the generated requests, recorded anew from real API servers (MINORS=1.34, needs Go) and compared
+	@for minor in $(or $(MINORS),1.34); do \
+	  $(BIN)/python -m tests.differential.generated record $$minor $(ARGS) || exit 1; \
+	  $(BIN)/python -m tests.differential.generated compare $$minor || exit 1; done
 
 examples: $(READY) ## the operator of examples/, tested in all Kubernetes versions
 	cd examples/greeter && ../../$(BIN)/python -m pytest -q --kubernetes-versions=all -n 2

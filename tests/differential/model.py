@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.differential import normal
 
 HERE = Path(__file__).parent
 SEQUENCES = HERE / "sequences"
@@ -65,7 +66,6 @@ def _step(entry: Any) -> Step:
     )
 
 
-_MANAGER = ("operation", "manager", "apiVersion", "subresource")
 _TYPES = {"PATCH": "application/merge-patch+json"}
 
 
@@ -138,8 +138,7 @@ class Session:
         if value.get("generateName") and str(value.get("name", "")).startswith(value["generateName"]):
             found["name"] = f"{value['generateName']}<suffix>"
         if "managedFields" in found:
-            # Their order depends on whether a second has passed.
-            found["managedFields"].sort(key=lambda entry: [str(entry.get(name)) for name in _MANAGER])
+            normal.managers(found["managedFields"])
         if "columnDefinitions" in value:
             for column in found["columnDefinitions"] or ():
                 column.pop("description", None)
@@ -165,17 +164,7 @@ class Session:
         return known[what, value]
 
     def _text(self, text: str) -> str:
-        text = text.replace(self.namespace, "<ns>")
-        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>", text)
-        text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", self._uid, text)
-        text = re.sub(r"kube-api-access-[a-z0-9]{5}", "kube-api-access-<suffix>", text)
-        text = re.sub(r"\b10\.0\.0\.(?!1\b|0/)\d+\b", "<address>", text)
-        text = re.sub(r"(Too large resource version: \d+, current: )\d+", r"\1<version>", text)
-        text = re.sub(r"(too old resource version: \d+ \()\d+", r"\1<version>", text)
-        text = re.sub(r"(ResourceVersion in record \()\d+", r"\1<version>", text)
-        text = re.sub(r"v1\.34\.4\+kloster\.\d+", "v1.34.4", text)
-        text = re.sub(r'(\\*"resourceVersion\\*":\\*")\d+', r"\1<version>", text)
-        return re.sub(r"^\d+(s|m|m\d+s)$", "<age>", text)
+        return normal.text(normal.uids(text.replace(self.namespace, "<ns>"), self._uid))
 
     def _uid(self, match: re.Match[str]) -> str:
         return self._numbered("uid", match[0])
