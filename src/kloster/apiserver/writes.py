@@ -93,6 +93,7 @@ def decide_create(
         meta["generation"] = 1
     served.strategy.prepare_create(item)
     _refuse(served, meta.get("name", ""), _create_findings(served, item))
+    _warn(call, item, None)
     attempt.name = meta["name"]
     on_loop(admission.validate, attempt)
     if exchange is not None:
@@ -175,6 +176,12 @@ def _refuse(served: Served, name: str, findings: Iterable[FieldError]) -> None:
     found = list(islice(findings, MOST_FINDINGS))
     if found:
         raise errors.invalid(served.group, served.kind.kind, name, found)
+
+
+def _warn(call: Call, item: Object, old: Object | None) -> None:
+    warn = call.resource.strategy.warn
+    if warn is not None:
+        call.warnings.extend(islice(warn(item, old, call.cluster.catalog.number), MOST_FINDINGS))
 
 
 def _exists(call: Call, served: Served, found: Entry) -> StatusError:
@@ -273,6 +280,8 @@ def decide_update(
     facet.prepare(served, item, compared)
     _keep_system_fields(meta, old_meta)
     _refuse(served, entry.key.name, _update_findings(served, facet, item, compared))
+    if not facet.subresource:
+        _warn(call, item, compared)
     on_loop(admission.validate, attempt)
     if exchange is not None:
         on_loop(exchange.validate, attempt, options.told(UPDATE))

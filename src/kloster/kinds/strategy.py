@@ -49,6 +49,8 @@ class Strategy:
     validate             findings on create (and, by default, on the new object of an update)
     validate_update      findings that compare new with old (immutability); run beside `validate`
     validate_status      findings for an update of /status
+    warn                 what the answer warns of: (new object, the old one or None on create, minor of the server);
+                         called when the object is found valid
     name                 checks metadata.name: "subdomain" (DNS-1123), "label", "label-1035", "path", "any"
     generation           metadata.generation: 1 at creation, +1 whenever something outside metadata and status changes
     status               has a /status subresource: main writes ignore status, status writes ignore the rest
@@ -74,6 +76,7 @@ class Strategy:
     validate: Callable[[Object], Iterable[FieldError]] = _no_errors
     validate_update: Callable[[Object, Object], Iterable[FieldError]] = _no_errors2
     validate_status: Callable[[Object, Object], Iterable[FieldError]] = _no_errors2
+    warn: Callable[[Object, Object | None, int], Iterable[str]] | None = None
     name: str = "subdomain"
     generation: bool = False
     status: bool = False

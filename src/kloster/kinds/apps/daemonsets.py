@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -25,6 +26,7 @@ def _default(daemons: Object) -> None:
     if strategy["type"] == "RollingUpdate":
         defaulting.absent(defaulting.struct(strategy, "rollingUpdate"), maxUnavailable=1, maxSurge=0)
     defaulting.absent(spec, revisionHistoryLimit=10)
+    _set_template_generation(daemons, _template_generation(daemons))  # upstream decodes it, and encodes it again
 
 
 def _template_generation(daemons: Object) -> int:
@@ -140,6 +142,11 @@ def _cells(daemons: Object, now: float) -> list[Any]:
     ]
 
 
+def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    changed = old is None or new["spec"].get("template") != old["spec"].get("template")
+    return workloads.warn_of_template(new, None, minor) if changed else iter(())
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
@@ -151,4 +158,5 @@ STRATEGY = Strategy(
     generation=True,
     status=True,
     cells=_cells,
+    warn=_warn,
 )

@@ -124,4 +124,5 @@ STRATEGY = Strategy(
     validate_status=_validate_status,
     status=True,
     cells=_cells,
+    warn=workloads.warn,
 )

@@ -67,4 +67,5 @@ STRATEGY = Strategy(
     generation=True,
     status=True,
     cells=_cells,
+    warn=workloads.warn,
 )

@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -13,6 +14,7 @@ from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import checks, defaulting, lifecycle, metadata, names, podtemplate
 from kloster.kinds.apps import workloads
+from kloster.kinds.podspec import warnings
 from kloster.kinds.podspec.claims import validate_claim_spec
 from kloster.kinds.podspec.defaults import default_claim_spec
 from kloster.kinds.strategy import Strategy
@@ -178,6 +180,17 @@ def _cells(stateful: Object, now: float) -> list[Any]:
     ]
 
 
+def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    spec = new["spec"]
+    yield from workloads.warn_of_template(new, old, minor)
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        below = "" if old is None else ".Spec"
+        yield from warnings.of_claim_spec(claim.get("spec"), f"spec.volumeClaimTemplates[{index}]{below}")
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        text = "a negative value retains all historical revisions; a value >= 0 is recommended"
+        yield f"spec.revisionHistoryLimit: {text}"
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
@@ -190,6 +203,7 @@ STRATEGY = Strategy(
     generation=True,
     status=True,
     cells=_cells,
+    warn=_warn,
 )
 CHANGED = {
     "1.35": dataclasses.replace(

@@ -5,9 +5,12 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import checks, defaulting, podtemplate, selector
+from kloster.kinds.podspec import warnings
 
 UNMATCHED = "`selector` does not match template `labels`"
 
@@ -85,3 +88,20 @@ def validate_available(status: Object, text: str) -> list[FieldError]:
     if available <= (status.get("readyReplicas") or 0):
         return []
     return [errors.invalid_value("status.availableReplicas", available, f"cannot be greater than {text}")]
+
+
+def warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    """What a new workload and a new template are warned of."""
+    if old is None:
+        yield from warnings.of_name(new)
+    yield from warn_of_template(new, old, minor)
+
+
+def warn_of_template(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    if old is None or is_changed(new, old):
+        yield from warnings.of_template(new["spec"].get("template"), "spec.template", minor)
+
+
+def is_changed(new: Object, old: Object) -> bool:
+    """Whether an update counts as a new generation."""
+    return bool(new["metadata"].get("generation") != old["metadata"].get("generation"))

@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -13,6 +14,7 @@ from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import checks, defaulting, lifecycle, selector
 from kloster.kinds.batch import jobspec, schedule
+from kloster.kinds.podspec import warnings
 from kloster.kinds.strategy import Strategy
 
 # A job's name is the cron job's with a time of 11 characters behind it.
@@ -114,6 +116,17 @@ def _cells(cron: Object, now: float) -> list[Any]:
     ]
 
 
+def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    spec = new["spec"]
+    if old is None:
+        yield from warnings.of_name(new)
+    if old is None or new["metadata"].get("generation") != old["metadata"].get("generation"):
+        yield from jobspec.warn(spec["jobTemplate"].get("spec") or {}, "spec.jobTemplate.spec", minor)
+    if old is not None and "TZ" in spec.get("schedule", ""):
+        page = "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/"
+        yield f"cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see {page} for more details"
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=lifecycle.clear_status,
@@ -124,4 +137,5 @@ STRATEGY = Strategy(
     generation=True,
     status=True,
     cells=_cells,
+    warn=_warn,
 )

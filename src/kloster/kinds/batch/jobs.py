@@ -7,12 +7,14 @@ https://kubernetes.io/docs/concepts/workloads/controllers/job/
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.kinds import cells as table
 from kloster.kinds import conditions, defaulting, lifecycle, selector, times
 from kloster.kinds.batch import jobspec, jobstatus
+from kloster.kinds.podspec import warnings
 from kloster.kinds.strategy import Strategy
 
 _UID_LABELS = ("controller-uid", jobspec.UID_LABEL)
@@ -98,6 +100,13 @@ def _succeeded(job: Object) -> str:
 
 
 # A client that says nothing orphans the pods: upstream keeps batch/v1 as it was before garbage collection.
+def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    if old is None:
+        yield from warnings.of_name(new)
+    if old is None or new["metadata"].get("generation") != old["metadata"].get("generation"):
+        yield from jobspec.warn(new["spec"], "spec", minor)
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create_unmanaged,
@@ -111,5 +120,6 @@ STRATEGY = Strategy(
     orphan_by_default=True,
     cells=_cells,
     fields={"status.successful": _succeeded},
+    warn=_warn,
 )
 CHANGED = {"1.32": dataclasses.replace(STRATEGY, prepare_create=_prepare_create)}

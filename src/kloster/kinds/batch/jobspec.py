@@ -6,6 +6,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -13,6 +14,7 @@ from kloster.apimachinery.errors import FieldError
 from kloster.kinds import checks, defaulting, internal, metadata, names, podtemplate, selector
 from kloster.kinds.batch import podfailure, successpolicy
 from kloster.kinds.internal import Pointer
+from kloster.kinds.podspec import warnings
 
 UID_LABEL = "batch.kubernetes.io/controller-uid"
 NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -265,3 +267,17 @@ def _take(target: Object, source: Object, *fields: str) -> None:
             target.pop(name, None)
         else:
             target[name] = source[name]
+
+
+_MANY_INDEXES, _MANY_AT_A_TIME = 100_000, 10_000
+
+
+def warn(spec: Object, path: str, minor: int) -> Iterator[str]:
+    """What a new job spec is warned of. `path` is e.g. ``spec``."""
+    completions, parallelism = spec.get("completions") or 0, spec.get("parallelism") or 0
+    if spec.get("completionMode") == "Indexed" and completions > _MANY_INDEXES and parallelism > _MANY_AT_A_TIME:
+        yield (
+            f"{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than "
+            "10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        )
+    yield from warnings.of_template(spec.get("template"), f"{path}.template", minor)

@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/service-resources/en
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kloster.apimachinery import Object
@@ -82,4 +82,22 @@ def _cells(endpoints: Object, now: float) -> list[Any]:
     return [endpoints["metadata"]["name"], _addresses(endpoints), table.age(endpoints, now)]
 
 
-STRATEGY = Strategy(default=_default, validate=_validate, create_on_update=True, cells=_cells)
+_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
+
+
+def _warn(new: Object, _old: Object | None, minor: int) -> Iterator[str]:
+    if minor < 33 or (new["metadata"].get("labels") or {}).get(_MANAGED_BY) == "endpoint-controller":
+        return
+    for index, subset in enumerate(new.get("subsets") or ()):
+        for field in ("addresses", "notReadyAddresses"):
+            for number, address in enumerate(subset.get(field) or ()):
+                yield from addresses.ip_warnings(f"subsets[{index}].{field}[{number}].ip", address.get("ip", ""))
+
+
+STRATEGY = Strategy(
+    default=_default,
+    validate=_validate,
+    create_on_update=True,
+    cells=_cells,
+    warn=_warn,
+)

@@ -5,13 +5,13 @@ Source: https://kubernetes.io/docs/concepts/architecture/nodes/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required, shown
+from kloster.kinds import addresses, checks, lifecycle, names, quantity, resources
 from kloster.kinds import cells as table
-from kloster.kinds import checks, lifecycle, names, quantity, resources
 from kloster.kinds.podspec.scheduling import validate_effect
 from kloster.kinds.strategy import Strategy
 
@@ -161,6 +161,16 @@ def _cells(node: Object, now: float) -> list[Any]:
     ]
 
 
+def _warn(new: Object, _old: Object | None, minor: int) -> Iterator[str]:
+    spec = new.get("spec") or {}
+    if spec.get("configSource") is not None:
+        yield "spec.configSource: the feature is removed"
+    if spec.get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+    for index, cidr in enumerate(spec.get("podCIDRs") or () if minor >= 33 else ()):
+        yield from addresses.cidr_warnings(f"spec.podCIDRs[{index}]", cidr)
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
@@ -172,4 +182,5 @@ STRATEGY = Strategy(
     status=True,
     cells=_cells,
     fields={"spec.unschedulable": lambda node: str(bool((node.get("spec") or {}).get("unschedulable"))).lower()},
+    warn=_warn,
 )

@@ -7,13 +7,14 @@ Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
 from kloster.kinds import cells as table
 from kloster.kinds import checks, defaulting, differences, lifecycle, metadata, names, quantity, resources
+from kloster.kinds.podspec import warnings
 from kloster.kinds.podspec.claims import validate_claim_spec
 from kloster.kinds.podspec.defaults import default_claim_spec
 from kloster.kinds.strategy import Strategy
@@ -195,6 +196,16 @@ def _cells(claim: Object, now: float) -> list[Any]:
     ]
 
 
+_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+
+
+def _warn(new: Object, _old: Object | None, _minor: int) -> Iterator[str]:
+    if _CLASS_ANNOTATION in (new["metadata"].get("annotations") or {}):
+        text = 'deprecated since v1.8; use "storageClassName" attribute instead'
+        yield f"metadata.annotations[{_CLASS_ANNOTATION}]: {text}"
+    yield from warnings.of_claim_spec(new.get("spec"), "spec")
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
@@ -206,4 +217,5 @@ STRATEGY = Strategy(
     status=True,
     returns_deleted=True,
     cells=_cells,
+    warn=_warn,
 )

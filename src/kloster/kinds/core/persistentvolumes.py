@@ -5,15 +5,15 @@ Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, differences, lifecycle, metadata, names, quantity, resources
+from kloster.kinds import checks, defaulting, differences, lifecycle, metadata, names, nodelabels, quantity, resources
 from kloster.kinds.core.persistentvolumeclaims import BETA_CLASS
-from kloster.kinds.podspec import paths
+from kloster.kinds.podspec import paths, warnings
 from kloster.kinds.podspec.claims import ACCESS_MODES, VOLUME_MODES
 from kloster.kinds.podspec.defaults import default_volume_source
 from kloster.kinds.podspec.scheduling import internal_terms, validate_node_selector
@@ -228,6 +228,31 @@ def _cells(volume: Object, now: float) -> list[Any]:
     ]
 
 
+_ANNOTATIONS = {
+    "volume.beta.kubernetes.io/storage-class": 'deprecated since v1.8; use "storageClassName" attribute instead',
+    "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
+}
+_DEPRECATED = ("cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd")
+
+
+def _warn(new: Object, _old: Object | None, _minor: int) -> Iterator[str]:
+    spec = new.get("spec") or {}
+    for key, text in _ANNOTATIONS.items():
+        if key in (new["metadata"].get("annotations") or {}):
+            yield f"metadata.annotations[{key}]: {text}"
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        text = "Instead, the recommended approach is to use dynamic provisioning."
+        yield f"spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. {text}"
+    required = (spec.get("nodeAffinity") or {}).get("required") or {}
+    for index, term in enumerate(required.get("nodeSelectorTerms") or ()):
+        path = f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]"
+        yield from nodelabels.term_warnings(term, path)
+    for field in _DEPRECATED:
+        if spec.get(field) is not None:
+            name, text = warnings.VOLUMES[field]
+            yield f"spec.{name}: {text}"
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
@@ -238,4 +263,5 @@ STRATEGY = Strategy(
     status=True,
     returns_deleted=True,
     cells=_cells,
+    warn=_warn,
 )

@@ -8,7 +8,7 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import defaulting, lifecycle
 from kloster.kinds.core.podcells import cells
-from kloster.kinds.podspec import disabled, status, updates, validation
+from kloster.kinds.podspec import disabled, status, updates, validation, warnings
 from kloster.kinds.podspec.defaults import default_pod, default_pod_spec
 from kloster.kinds.podspec.qos import qos_class
 from kloster.kinds.strategy import Strategy
@@ -173,6 +173,11 @@ def _pod_ip(pod: Object) -> str:
     return str(ips[0].get("ip", ""))
 
 
+def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    """Updates of pods are not worth the time: people rarely write them."""
+    return warnings.of_pod(new, minor) if old is None else iter(())
+
+
 STRATEGY = Strategy(
     default=_default,
     default_beside_spec=_default_beside_spec,
@@ -197,6 +202,7 @@ STRATEGY = Strategy(
         "status.podIPs": lambda _: "",  # accepted, but upstream never fills it in
         "status.nominatedNodeName": _status("nominatedNodeName"),
     },
+    warn=_warn,
 )
 _1_33 = replace(STRATEGY, generation=True)
 _1_34 = replace(_1_33, prepare_create=_prepare_create_1_34, prepare_update=_prepare_update_1_34)

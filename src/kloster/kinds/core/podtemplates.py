@@ -5,12 +5,14 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import defaulting, podtemplate
+from kloster.kinds.podspec import warnings
 from kloster.kinds.strategy import Strategy
 
 
@@ -28,4 +30,16 @@ def _cells(template: Object, _now: float) -> list[Any]:
     return [template["metadata"]["name"], names, images, table.labels(labels)]
 
 
-STRATEGY = Strategy(default=_default, validate=_validate, generation=True, returns_deleted=True, cells=_cells)
+def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    if old is None or new["metadata"].get("generation") != old["metadata"].get("generation"):
+        yield from warnings.of_template(new.get("template"), "template", minor)
+
+
+STRATEGY = Strategy(
+    default=_default,
+    validate=_validate,
+    generation=True,
+    returns_deleted=True,
+    cells=_cells,
+    warn=_warn,
+)

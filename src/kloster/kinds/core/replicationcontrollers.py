@@ -88,4 +88,5 @@ STRATEGY = Strategy(
     orphan_by_default=True,
     cells=_cells,
     fields={"status.replicas": lambda controller: str((controller.get("status") or {}).get("replicas") or 0)},
+    warn=workloads.warn,
 )

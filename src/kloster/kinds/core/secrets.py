@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, invalid_value, required, too_long
 from kloster.kinds import cells as table
 from kloster.kinds import defaulting, metadata, names
+from kloster.kinds.certificates import keypair
 from kloster.kinds.core.configmaps import LIMIT, decoded_length, validate_immutable
 from kloster.kinds.strategy import Strategy
 
@@ -131,6 +132,14 @@ def _cells(secret: Object, now: float) -> list[Any]:
     return [meta["name"], secret.get("type", ""), len(secret.get("data") or ()), table.age(secret, now)]
 
 
+def _warn(new: Object, _old: Object | None, _minor: int) -> Iterator[str]:
+    if new.get("type") == "kubernetes.io/tls":
+        data = new.get("data") or {}
+        told = keypair.problem(*(base64.b64decode(data.get(name) or "") for name in ("tls.crt", "tls.key")))
+        if told:
+            yield told
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_update=_prepare_update,
@@ -138,4 +147,5 @@ STRATEGY = Strategy(
     validate_update=_validate_update,
     cells=_cells,
     fields={"type": lambda secret: str(secret.get("type", ""))},
+    warn=_warn,
 )

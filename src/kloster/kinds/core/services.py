@@ -13,7 +13,7 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.kinds import cells as table
 from kloster.kinds import defaulting, lifecycle, metadata
-from kloster.kinds.core import servicechanges, servicechecks
+from kloster.kinds.core import servicechanges, servicechecks, servicewarnings
 from kloster.kinds.core.servicechecks import externally_accessible, needs_health_check_port
 from kloster.kinds.strategy import Strategy
 
@@ -186,4 +186,5 @@ STRATEGY = Strategy(
         "spec.clusterIP": lambda service: str((service.get("spec") or {}).get("clusterIP", "")),
         "spec.type": lambda service: str((service.get("spec") or {}).get("type", "")),
     },
+    warn=servicewarnings.warn,
 )

@@ -10,8 +10,8 @@ from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
+from kloster.kinds import addresses, checks, defaulting, lifecycle, metadata, names
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, lifecycle, metadata, names
 from kloster.kinds.strategy import Strategy
 
 _MOST_ENDPOINTS = 1000
@@ -166,6 +166,20 @@ def _cells(slice_: Object, now: float) -> list[Any]:
     return [slice_["metadata"]["name"], kind, table.listed(ports), table.listed(addresses), table.age(slice_, now)]
 
 
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+
+
+def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
+    if old is None and new.get("addressType") == "FQDN":
+        yield "spec.addressType: FQDN endpoints are deprecated"
+    maker = (new["metadata"].get("labels") or {}).get(_MANAGED_BY)
+    if minor < 33 or maker in ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"):
+        return
+    for index, endpoint in enumerate(new.get("endpoints") or ()):
+        for number, address in enumerate(endpoint.get("addresses") or ()):
+            yield from addresses.ip_warnings(f"endpoints[{index}].addresses[{number}]", address)
+
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
@@ -173,4 +187,5 @@ STRATEGY = Strategy(
     validate=_validate,
     validate_update=_validate_update,
     cells=_cells,
+    warn=_warn,
 )

@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/concepts/services-networking/ingress/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object, errors
@@ -176,6 +177,15 @@ def _hosts(rules: list[Object], limit: int = 3) -> str:
     return ",".join(shown) + (f" + {len(rules) - limit} more..." if more else "")
 
 
+_CLASS = "kubernetes.io/ingress.class"
+
+
+def _warn(new: Object, old: Object | None, _minor: int) -> Iterator[str]:
+    annotated = _CLASS in (new["metadata"].get("annotations") or {})
+    if old is None and annotated and (new.get("spec") or {}).get("ingressClassName") is None:
+        yield f"annotation \"{_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
 STRATEGY = Strategy(
     prepare_create=lifecycle.clear_status,
     prepare_update=lifecycle.keep_status,
@@ -185,4 +195,5 @@ STRATEGY = Strategy(
     generation=True,
     status=True,
     cells=_cells,
+    warn=_warn,
 )

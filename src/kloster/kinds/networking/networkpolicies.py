@@ -10,8 +10,8 @@ from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
+from kloster.kinds import addresses, checks, defaulting, names, selector
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, names, selector
 from kloster.kinds.strategy import Strategy
 
 _TYPES = ("Ingress", "Egress")
@@ -114,10 +114,23 @@ def _cells(policy: Object, now: float) -> list[Any]:
     return [policy["metadata"]["name"], pods, table.age(policy, now)]
 
 
+def _warn(new: Object, _old: Object | None, minor: int) -> Iterator[str]:
+    if minor < 33:
+        return
+    for field, side in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate((new.get("spec") or {}).get(field) or ()):
+            for number, peer in enumerate(rule.get(side) or ()):
+                block, path = peer.get("ipBlock") or {}, f"spec.{field}[{index}].{side}[{number}].ipBlock"
+                yield from addresses.cidr_warnings(f"{path}.cidr", block.get("cidr", ""))
+                for place, cidr in enumerate(block.get("except") or ()):
+                    yield from addresses.cidr_warnings(f"{path}.except[{place}]", cidr)
+
+
 STRATEGY = Strategy(
     default=_default,
     validate=_validate,
     validate_update=checks.again(_validate),
     generation=True,
     cells=_cells,
+    warn=_warn,
 )

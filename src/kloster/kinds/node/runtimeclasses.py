@@ -5,12 +5,13 @@ Source: https://kubernetes.io/docs/concepts/containers/runtime-class/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, metadata, names
+from kloster.kinds import checks, metadata, names, nodelabels
 from kloster.kinds.podspec import requirements
 from kloster.kinds.podspec import scheduling as pod_scheduling
 from kloster.kinds.strategy import Strategy
@@ -50,10 +51,17 @@ def _cells(runtime: Object, now: float) -> list[Any]:
     return [runtime["metadata"]["name"], checks.text(runtime.get("handler")), table.age(runtime, now)]
 
 
+def _warn(new: Object, _old: Object | None, _minor: int) -> Iterator[str]:
+    for key in (new.get("scheduling") or {}).get("nodeSelector") or {}:
+        if key in nodelabels.DEPRECATED:
+            yield f"scheduling.nodeSelector: {nodelabels.DEPRECATED[key]}"
+
+
 STRATEGY = Strategy(
     validate=_validate,
     validate_update=_validate_update,
     create_on_update=True,
     unconditional_update=False,
     cells=_cells,
+    warn=_warn,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kloster.apimachinery import Object, errors, quantity
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import checks, metadata, names, selector
+from kloster.kinds import checks, metadata, names, nodelabels, selector
 from kloster.kinds.strategy import Strategy
 
 
@@ -26,4 +28,13 @@ def _validate_update(new: Object, old: Object) -> list[FieldError]:
     ]
 
 
-STRATEGY = Strategy(validate=_validate, validate_update=_validate_update, unconditional_update=False)
+def _warn(new: Object, _old: Object | None, _minor: int) -> Iterator[str]:
+    return nodelabels.selector_warnings(new.get("nodeTopology"), "nodeTopology")
+
+
+STRATEGY = Strategy(
+    validate=_validate,
+    validate_update=_validate_update,
+    unconditional_update=False,
+    warn=_warn,
+)

@@ -6,12 +6,13 @@ Source: https://kubernetes.io/docs/concepts/storage/storage-classes/
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, metadata, names
+from kloster.kinds import checks, defaulting, metadata, names, nodelabels
 from kloster.kinds.storage import drivers
 from kloster.kinds.strategy import Strategy
 
@@ -88,10 +89,19 @@ def _cells(storage_class: Object, now: float) -> list[Any]:
     ]
 
 
+def _warn(new: Object, _old: Object | None, _minor: int) -> Iterator[str]:
+    for index, topology in enumerate(new.get("allowedTopologies") or ()):
+        for number, expression in enumerate(topology.get("matchLabelExpressions") or ()):
+            text = nodelabels.DEPRECATED.get(expression.get("key", ""))
+            if text:
+                yield f"allowedTopologies[{index}].matchLabelExpressions[{number}].key: {text}"
+
+
 STRATEGY = Strategy(
     default=_default,
     validate=_validate,
     validate_update=_validate_update,
     returns_deleted=True,
     cells=_cells,
+    warn=_warn,
 )
