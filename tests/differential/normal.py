@@ -36,7 +36,11 @@ _OWN_TIME = re.compile(r"\b20(?!2[45]-01-0)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?
 _PORT = re.compile(r'("(?:nodePort|healthCheckNodePort)":)3\d{4}')
 _NUMBER = re.compile(r'(\\*"resourceVersion\\*":\\*")\d+')
 _ADDRESS = re.compile(r"\b10\.0\.0\.(?!1\b|50\b|200\b|0/)\d+\b")
+# Inside a text in JSON, up to its end.
+_DIFF = re.compile(r"\\n@@ (?:[^\"\\]|\\.)*")
 _ANSWER = (
+    (_DIFF, r"\\n<diff>"),
+    (re.compile(r',"extra":\{"authentication.kubernetes.io/credential-id":\[[^]]*\]\}'), ""),
     (_UID, "<uid>"),
     (_OWN_TIME, "<time>"),
     (_PORT, r"\1<port>"),
