@@ -76,3 +76,20 @@ def test_what_is_expected_and_does_not_come_is_bounded_and_forgotten() -> None:
         assert not forms._expected
 
     in_cluster(test)
+
+
+def test_a_list_is_what_its_items_are() -> None:
+    async def test(cluster: ServedCluster, forms: FormCache) -> None:
+        entries = list(cluster.store.scan("/namespaces"))
+        served = cluster.resources.stored_as("/namespaces")
+        assert served is not None
+        assert len(entries) > 2
+        for one in ([], entries[:1], entries):
+            assert forms.list_items(served, one) == b",".join(forms.list_item(served, entry) for entry in one)
+        assert all(entry.memo is None for entry in entries), "stored bytes need no forms"
+        entries[1].version = "v1@1.2"  # as if another release had stored it
+        whole = forms.list_items(served, entries)
+        assert whole == b",".join(forms.list_item(served, entry) for entry in entries)
+        assert entries[1].memo is not None
+
+    in_cluster(test)

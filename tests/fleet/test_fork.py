@@ -115,6 +115,41 @@ async def test_a_forks_identity_is_its_own(world: World) -> None:
     assert trusted["data"]["client-ca-file"] == authority
 
 
+@in_fleet
+async def test_owners_are_found_wherever_they_are_named_fork_after_fork(world: World) -> None:
+    """What was found in a layer is remembered with it: for the source's next fork, and not for a fork's own forks."""
+    await world.create("dev")
+    dev = await world.client("dev")
+    system = await dev.get(NAMESPACES, "", "kube-system")
+    reference = {"apiVersion": "v1", "kind": "Namespace", "name": "kube-system", "uid": system["metadata"]["uid"]}
+
+    async def own(name: str, size: int) -> None:
+        item = config_map(name)
+        item["metadata"]["ownerReferences"] = [reference]
+        item["data"] = {"x": "y" * size}
+        await dev.create(CONFIG_MAPS, item)
+
+    async def owners(cluster: str) -> dict[str, str]:
+        found = await (await world.client(cluster)).list(CONFIG_MAPS, "default")
+        return {
+            one["metadata"]["name"]: one["metadata"]["ownerReferences"][0]["uid"]
+            for one in found.items
+            if one["metadata"].get("ownerReferences")
+        }
+
+    for number in range(4):
+        await own(f"first-{number}", 100_000 * number)
+    await world.create("one", **of("dev"))
+    await own("second", 10)
+    await world.create("two", **of("dev"))
+    await world.create("deep", **of("one"))
+    for cluster, count in (("dev", 5), ("one", 4), ("two", 5), ("deep", 4)):
+        uid = (await (await world.client(cluster)).get(NAMESPACES, "", "kube-system"))["metadata"]["uid"]
+        found = await owners(cluster)
+        assert len(found) == count
+        assert set(found.values()) == {uid}
+
+
 async def token(client: Client) -> str:
     async def there() -> bool:
         return await exists(client, SERVICE_ACCOUNTS, "default", "default")

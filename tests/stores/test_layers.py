@@ -68,6 +68,31 @@ def test_long_merged_scans_agree_with_a_dictionary() -> None:
     assert paged == sorted(expected)
 
 
+FEW_ON_MANY = [
+    pytest.param([], [], id="nothing changed"),
+    pytest.param(["00000"], [], id="the first"),
+    pytest.param(["02999"], [], id="the last"),
+    pytest.param(["01000", "01001"], ["01002"], id="neighbours"),
+    pytest.param(["00500x", "zzz"], [], id="between, and behind"),
+    pytest.param(["01500"], ["00015", "00016", "00017", "02998", "02999"], id="deletions"),
+    pytest.param([f"{index:05}" for index in range(100, 300)], [f"{index:05}" for index in range(300, 500)], id="runs"),
+]
+
+
+@pytest.mark.parametrize(("put", "gone"), FEW_ON_MANY)
+def test_few_changes_on_many_objects_read_as_one(put: list[str], gone: list[str]) -> None:
+    many = Layer.of("many", 1, [entry(f"{index:05}", 1, "below") for index in range(3000)])
+    few = Layer.of("few", 2, [entry(name, 2, "above") for name in put], map(pod_key, gone))
+    expected = {f"{index:05}": "below" for index in range(3000)} | dict.fromkeys(put, "above")
+    expected = {name: expected[name] for name in sorted(expected.keys() - set(gone))}
+    view = Stack([few.tables, many.tables])
+    read = [(found.key.name, found.head[1:].decode()) for found in view.scan("/pods")]
+    assert read == list(expected.items())
+    assert [found.key.name for found in view.scan("/pods", "default", ("default", "01001"))] == [
+        name for name in expected if name > "01001"
+    ]
+
+
 def apply(overlay: Overlay, name: str, new: Entry | None) -> None:
     revision = overlay.revision + 1
     overlay.apply([Event(revision, pod_key(name), overlay.get(pod_key(name)), new)])

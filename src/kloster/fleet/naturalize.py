@@ -31,7 +31,7 @@ from kloster.apiserver import bootstrap, storage
 from kloster.apiserver.resources import Resources
 from kloster.fleet import anew
 from kloster.stores.api import Entry, Key, Operation, Remove, View
-from kloster.stores.layers import Layer
+from kloster.stores.layers import Layer, Table
 from kloster.syncer.storage import is_copy
 
 KUBE_SYSTEM = Key("/namespaces", "", "kube-system")
@@ -41,6 +41,9 @@ COUNTING = (
     *(f"apps/{plural}" for plural in ("daemonsets", "deployments", "replicasets", "statefulsets")),
 )
 TOKEN = "kubernetes.io/service-account-token"
+LEADER = anew.LEADER.encode()
+TOGETHER = 128 << 10
+"""Bytes that are looked through at once."""
 
 
 def own_uid(id: str) -> str:
@@ -71,21 +74,44 @@ class Mentions(NamedTuple):
 
 
 def mentions(layers: Sequence[Layer], view: View) -> Mentions:
-    """Looks at every byte, so it belongs in a thread."""
-    found = Mentions([], [])
+    """Looks at every byte, so it belongs in a thread. What was found in a layer is remembered with it, so the next
+    fork of the same cluster looks only at what has changed meanwhile."""
     system = view.get(KUBE_SYSTEM)
     if system is None:
-        return found
-    uid, leader = _uid(system).encode(), anew.LEADER.encode()
-    for layer in layers:
-        for key, entry in layer.entries():
-            if entry is None or key == KUBE_SYSTEM:
-                continue
-            if uid in entry.head or uid in entry.tail:
-                found.owner.append(key)
-            if key.resource in LEADING and (leader in entry.head or leader in entry.tail):
-                found.leader.append(key)
+        return Mentions([], [])
+    uid = _uid(system).encode()
+    found = [_mentioned(layer, uid) for layer in layers]
+    return Mentions([key for one in found for key in one.owner], [key for one in found for key in one.leader])
+
+
+def _mentioned(layer: Layer, uid: bytes) -> Mentions:
+    if isinstance(layer.memo, tuple) and layer.memo[0] == uid:
+        known: Mentions = layer.memo[1]
+        return known
+    found = Mentions([], [])
+    for resource, table in layer.tables.items():
+        wanted = [(uid, found.owner), (LEADER, found.leader)] if resource in LEADING else [(uid, found.owner)]
+        for batch in _batches(table):
+            # Nearly always nobody says any of it, which one look at all of them tells.
+            whole = b"\n".join([part for entry in batch for part in (entry.head, entry.tail)])
+            for text, keys in wanted:
+                if text in whole:
+                    keys.extend(entry.key for entry in batch if text in entry.head or text in entry.tail)
+    layer.memo = (uid, found)
     return found
+
+
+def _batches(table: Table) -> Iterator[list[Entry]]:
+    batch, size = list[Entry](), 0
+    for entry in table.entries.values():
+        if entry is not None:
+            batch.append(entry)
+            size += len(entry.head) + len(entry.tail)
+            if size > TOGETHER:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def operations(view: View, own: Own, mentioning: Mentions) -> list[Operation]:

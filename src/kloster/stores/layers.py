@@ -17,11 +17,12 @@ from __future__ import annotations
 import weakref
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from kloster.stores.api import Entry, Key
 
 _CHUNK: Final = 128
+_ALONE: Final = 16  # keys of one map from which on it is worth reading them by themselves
 
 
 class _Readers:
@@ -102,14 +103,16 @@ class Layer:
 
     `id` names the content: a store file remembers the ids of the layers that it lies on and refuses others.
     `revision` is the highest revision that was issued up to the freezing; overlays continue above it.
+    `memo` may be used by a reader for what it found out about the content (never persisted).
     """
 
-    __slots__ = ("__weakref__", "id", "revision", "tables")
+    __slots__ = ("__weakref__", "id", "memo", "revision", "tables")
 
     def __init__(self, id: str, revision: int, tables: Tables) -> None:
         self.id = id
         self.revision = revision
         self.tables = tables
+        self.memo: Any = None
 
     @classmethod
     def of(cls, id: str, revision: int, entries: Iterable[Entry], tombstones: Iterable[Key] = ()) -> Layer:
@@ -161,6 +164,13 @@ class _Span:
         self.start = start
         self.stop = stop
 
+    def read(self, end: int) -> Iterator[Entry]:
+        """Its own entries up to `end`, in slices of keys, for somebody may stop early."""
+        keys, find = self.keys, self.entries.__getitem__
+        while self.start < end:
+            start, self.start = self.start, min(self.start + _CHUNK, end)
+            yield from filter(None, map(find, keys[start : self.start]))
+
 
 def scan(
     maps: Sequence[Tables], resource: str, namespace: str = "", after: tuple[str, str] | None = None
@@ -189,24 +199,35 @@ def scan(
 def _merge(spans: list[_Span]) -> Iterator[Entry]:
     """Read several spans as one, in slices of keys; `spans` is ordered, the topmost first."""
     while len(spans) > 1:
-        bound = min(span.keys[min(span.start + _CHUNK, span.stop) - 1] for span in spans)
-        merged: dict[Key, Entry | None] = {}
-        for span in reversed(spans):  # from the bottom up, so that the top wins
-            end = bisect_right(span.keys, bound, span.start, min(span.start + _CHUNK, span.stop))
-            for key in span.keys[span.start : end]:
-                merged[key] = span.entries[key]
-            span.start = end
-        for key in sorted(merged):
-            entry = merged[key]
-            if entry is not None:
-                yield entry
+        lowest = min(spans, key=_next_key)
+        other = min(_next_key(span) for span in spans if span is not lowest)
+        end = bisect_left(lowest.keys, other, lowest.start, lowest.stop)
+        if end - lowest.start >= _ALONE:  # few changes on many objects: most of it is not said twice
+            yield from lowest.read(end)
+        else:
+            yield from _merged(spans)
         spans = [span for span in spans if span.start < span.stop]
     for span in spans:
-        for start in range(span.start, span.stop, _CHUNK):
-            for key in span.keys[start : min(start + _CHUNK, span.stop)]:
-                entry = span.entries[key]
-                if entry is not None:
-                    yield entry
+        yield from span.read(span.stop)
+
+
+def _next_key(span: _Span) -> Key:
+    return span.keys[span.start]
+
+
+def _merged(spans: list[_Span]) -> Iterator[Entry]:
+    """The next slice of all of them."""
+    bound = min(span.keys[min(span.start + _CHUNK, span.stop) - 1] for span in spans)
+    merged: dict[Key, Entry | None] = {}
+    for span in reversed(spans):  # from the bottom up, so that the top wins
+        end = bisect_right(span.keys, bound, span.start, min(span.start + _CHUNK, span.stop))
+        for key in span.keys[span.start : end]:
+            merged[key] = span.entries[key]
+        span.start = end
+    for key in sorted(merged):
+        entry = merged[key]
+        if entry is not None:
+            yield entry
 
 
 def surplus(layers: Sequence[Layer], deepest: int) -> int:

@@ -440,6 +440,17 @@ def test_streams_are_chunked_closed_and_followed_by_the_next_answer() -> None:
     assert streams[0].closed.is_set()
 
 
+def test_large_chunks_of_a_stream_are_framed_as_small_ones_are() -> None:
+    class Mixed(Chunks):
+        async def __anext__(self) -> bytes:
+            chunk = await super().__anext__()
+            return chunk * (1 if self.taken % 2 else 20_000)
+
+    received = ask(get("/s"), lambda _: Response(200, {}, stream=Mixed(3)))
+    body = received.split(b"\r\n\r\n", 1)[1]
+    assert body == b"5\r\nchunk\r\n%x\r\n%b\r\n5\r\nchunk\r\n0\r\n\r\n" % (100_000, b"chunk" * 20_000)
+
+
 def test_a_stream_to_an_http_1_0_client_ends_with_the_connection() -> None:
     received = ask(b"GET / HTTP/1.0\r\n\r\n", lambda _: Response(200, {}, stream=Chunks(2)))
     assert received.startswith(b"HTTP/1.0 200 OK")

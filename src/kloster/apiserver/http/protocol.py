@@ -323,7 +323,10 @@ class Connection(Wire):
                 async for chunk in response.stream:
                     if not chunk:
                         continue
-                    self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    if len(chunk) > LARGE and chunked:
+                        self._send_now(b"%x\r\n" % len(chunk), chunk, b"\r\n")  # not joined
+                    else:
+                        self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                     if self._drained is not None and not self._drained.is_set():
                         await self._drained.wait()
                     sent += 1

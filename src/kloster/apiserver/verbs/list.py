@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
 from time import perf_counter
 
 import orjson
@@ -31,8 +30,8 @@ from kloster.stores.api import Entry
 
 _MOST = 4 << 20
 """Bytes of an answer that leaves as a whole."""
-_PIECE = 1 << 20
-"""Bytes of a stream that are sent, hence encrypted, in one go."""
+_PIECE = 256 << 10
+"""Bytes of a stream that are sent, hence encrypted, in one go: what the processor has at hand."""
 _TOGETHER = 16
 """Objects that are copied without a look at the clock."""
 
@@ -80,57 +79,94 @@ def answer(call: Call, form: Form, shown: Page) -> Answer:
 
 
 def _json(call: Call, form: Form, shown: Page) -> Response:
-    encode = _encoder(call, form, call.resource)
     head, tail = _frame(form, call.resource, shown)
-    separator, step = b",", 1 if form.view else _TOGETHER
+    encode, separator, step = _several(call, form), b",", 1 if form.view else _TOGETHER
     if call.pretty():
         head, tail = _indented_frame(head, tail, bool(shown.entries))
-        encode, separator, step = partial(_indented, encode), b",\n    ", 1
+        separator, step = b",\n    ", 1
+        encode = _one_by_one(partial(_indented, _encoder(call, form, call.resource)), separator)
     else:
         tail += b"\n"
-    slices = _slices(shown.entries, encode, separator, step)
-    first, second = next(slices, [b""]), next(slices, None)
-    first[0] = head + first[0]  # instead of a copy of everything
-    if second is None:
-        first[-1] += tail
-        return Response(200, answers.headers(call), separator.join(first))
-    return Response(200, answers.headers(call), stream=_stream((first, second), slices, tail, separator))
+    slices = _Slices(shown.entries, encode, separator, step)
+    first = [head, *slices.next()]
+    if not slices.left:
+        first.append(tail)
+        return Response(200, answers.headers(call), b"".join(first))
+    return Response(200, answers.headers(call), stream=_stream(first, partial(slices.next, _PIECE), tail))
 
 
-def _slices(
-    entries: Sequence[Entry], encode: Callable[[Entry], bytes], separator: bytes, step: int
-) -> Iterator[list[bytes]]:
-    """The items, in slices that neither take long nor are large."""
-    made = map(encode, entries)
-    parts, size, end = list[bytes](), 0, perf_counter() + SLICE
-    for part in made if step == 1 else _joined(made, separator, step):
-        parts.append(part)
-        size += len(part)
-        if perf_counter() > end or size > _MOST:
-            yield parts
-            parts, size, end = [], 0, perf_counter() + SLICE
-    if parts:
-        yield parts
+class _Slices:
+    """The items, in slices that neither take long nor are large, as bytes to be joined."""
+
+    def __init__(
+        self, entries: Sequence[Entry], encode: Callable[[Sequence[Entry]], bytes], separator: bytes, step: int
+    ) -> None:
+        self._entries = entries
+        self._encode = encode
+        self._separator = separator
+        self._step = step
+        self._done = 0
+
+    @property
+    def left(self) -> bool:
+        """Whether there are more."""
+        return self._done < len(self._entries)
+
+    def next(self, most: int = _MOST) -> list[bytes]:
+        """The next one; empty when there are no more."""
+        parts, size, end = list[bytes](), 0, perf_counter() + SLICE
+        while self.left:
+            if self._done:
+                parts.append(self._separator)
+            part = self._encode(self._entries[self._done : self._done + self._step])
+            self._done += self._step
+            parts.append(part)
+            size += len(part)
+            if size > most or perf_counter() > end:
+                break
+        return parts
 
 
-def _joined(made: Iterator[bytes], separator: bytes, step: int) -> Iterator[bytes]:
-    while some := list(islice(made, step)):
-        yield separator.join(some)
-
-
-async def _stream(
-    begun: Sequence[list[bytes]], slices: Iterator[list[bytes]], tail: bytes, separator: bytes
-) -> AsyncIterator[bytes]:
+async def _stream(parts: list[bytes], more: Callable[[], list[bytes]], tail: bytes) -> AsyncIterator[bytes]:
     """The slices; the server waits for the peer between them, and others have their turn."""
-    turn, before = Turn(), b""
-    for parts in chain(begun, slices):
-        whole = separator.join(parts)
-        for start in range(0, len(whole), _PIECE):
-            yield before + whole[start : start + _PIECE]
-            before = b""
+    turn = Turn()
+    while parts:
+        for piece in _pieces(parts):
+            yield piece
             await turn.next()
-        before = separator
+        parts = more()
     yield tail
+
+
+def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are sent in one go."""
+    some, size = list[bytes](), 0
+    for part in parts:
+        some.append(part)
+        size += len(part)
+        if size >= _PIECE:
+            yield from _cut(b"".join(some))
+            some, size = [], 0
+    if some:
+        yield b"".join(some)
+
+
+def _cut(whole: bytes) -> Iterator[bytes]:
+    if len(whole) < 2 * _PIECE:
+        yield whole
+    else:
+        yield from (whole[start : start + _PIECE] for start in range(0, len(whole), _PIECE))
+
+
+def _several(call: Call, form: Form) -> Callable[[Sequence[Entry]], bytes]:
+    """Encodes some objects, with commas between them."""
+    if not form.view:
+        return partial(call.cluster.forms.list_items, call.resource)
+    return _one_by_one(_encoder(call, form, call.resource), b",")
+
+
+def _one_by_one(encode: Callable[[Entry], bytes], separator: bytes) -> Callable[[Sequence[Entry]], bytes]:
+    return lambda entries: separator.join([encode(entry) for entry in entries])
 
 
 # --- other forms --------------------------------------------------------------------------------------------------
@@ -221,7 +257,7 @@ def _collected(
     found = answers.headers(call, form.media)
     if len(body) <= _MOST:
         return Response(200, found, body)
-    return Response(200, found, stream=_stream(([body],), iter(()), b"", b""))
+    return Response(200, found, stream=_stream([body], lambda: [], b""))
 
 
 def _list_type(call: Call) -> StructType:
