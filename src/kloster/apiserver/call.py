@@ -6,6 +6,7 @@ from typing import Any
 
 from kloster.apimachinery import errors
 from kloster.apiserver import negotiation
+from kloster.apiserver.audit.trace import Trace
 from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.negotiation import Form
 from kloster.apiserver.pending import Outside
@@ -27,6 +28,7 @@ class Call:
     exchanges what webhooks have been asked (`admission.webhooks`), None as long as there is nothing
     shown     the store that is read from: the cluster's, or what a cache that lags shows of it
     outside   asks a webhook (`pending.Outside`)
+    trace     for the audit; None if nobody listens
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class Call:
         "served",
         "shown",
         "target",
+        "trace",
         "user",
         "warnings",
     )
@@ -54,6 +57,7 @@ class Call:
         self.exchanges: dict[Any, Any] | None = None
         self.audit_id = ""
         self.shown: Store = cluster.store
+        self.trace: Trace | None = None
         self.outside: Outside = cluster.outside
         self._form: Form | None = None
 

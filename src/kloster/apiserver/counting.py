@@ -68,9 +68,15 @@ def _count(tally: Tally, call: Call, response: Response, seconds: float) -> None
     stream = response.stream
     if isinstance(stream, WatchStream):
         tally.opened(kind)
-        stream.on_close = partial(tally.closed, kind, response.status)
+        stream.on_close = partial(_closed, tally, kind, response.status, stream.on_close)
     else:
         tally.observe(kind, response.status, seconds, len(response.body))
+
+
+def _closed(tally: Tally, kind: Kind, status: int, before: Callable[[], None] | None) -> None:
+    tally.closed(kind, status)
+    if before is not None:
+        before()
 
 
 def kind_of(call: Call) -> Kind:

@@ -47,19 +47,25 @@ def route(call: Call) -> Answer | None:
 
 def authenticate(call: Call) -> Answer | None:
     """Finds out who asks, and whom they want to act as. A trusted transport has said so already."""
-    request = call.request
+    request, trace = call.request, call.trace
     call.user = request.user or call.cluster.authenticator(request)
+    if trace is not None:
+        trace.authenticated = call.user
     if impersonation.asked_for(request.headers):
         try:
             call.user = impersonation.impersonate(request, call.user, call.cluster.authorizer)
         except impersonation.WithoutUser as error:
             return answers.text(call, error.text, 500)
+        if trace is not None:
+            trace.acting = call.user
     return None
 
 
 def authorize(call: Call) -> Answer | None:
     """Asks the cluster's authorizer. Refusals are worded as upstream's."""
     verdict = call.cluster.authorizer.authorize(call.user, call.target)
+    if call.trace is not None:
+        call.trace.verdict = verdict
     if verdict.allowed:
         return None
     raise messages.forbidden(call.user, call.target, verdict.reason)
@@ -120,6 +126,8 @@ async def _asked(call: Call, pending: Pending) -> Response:
 def _failed(call: Call, failure: Exception) -> Response:
     """The answer to a request that could not be fulfilled. What is not an error of the API is logged, not shown."""
     if isinstance(failure, StatusError):
+        if call.trace is not None:
+            call.trace.failure = failure
         return answers.error(call, failure)
     if isinstance(failure, StoreClosed):
         return answers.error(call, errors.unavailable("the cluster is being stopped; nothing was written"))

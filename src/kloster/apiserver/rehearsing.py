@@ -8,19 +8,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import orjson
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, callouts, counting, dispatch
+from kloster.apiserver import answers, auditing, callouts, counting, dispatch
+from kloster.apiserver.audit.event import Noted
 from kloster.apiserver.call import Call
 from kloster.apiserver.rehearsal import SPECTATOR, Rehearsal, faults
 from kloster.apiserver.rehearsal.faults import Asked, Effect
 from kloster.apiserver.rehearsal.lag import Lag, Timeline
-from kloster.apiserver.rehearsal.recording import LONGEST, Recorded
+from kloster.apiserver.rehearsal.recording import LONGEST, Recorded, shortened
 from kloster.apiserver.watch import WatchStream
 from kloster.client.transport import Response
 
@@ -47,41 +47,29 @@ def takes_part(call: Call) -> bool:
 
 def recorded(answer: Callable[[Call], Answer], call: Call) -> Answer:
     """The answer to `call`, recorded."""
-    began = perf_counter()
-    found = answer(call)
-    if isinstance(found, Response):
-        _record(call, found, perf_counter() - began)
-        return found
-    return _later(call, found, began)
+    return auditing.noted(answer, call, _record)
 
 
-async def _later(call: Call, answer: Awaitable[Response], began: float) -> Response:
-    response = await answer
-    _record(call, response, perf_counter() - began)
-    return response
-
-
-def _record(call: Call, response: Response, seconds: float) -> None:
+def _record(noted: Noted, call: Call, response: Response) -> None:
     rehearsal = call.cluster.ports.rehearsal
     if rehearsal is None or not hasattr(call, "target"):
         return
     asked, target, param = _asked(call), call.target, call.request.param
-    rehearsal.recording.add(
-        Recorded(
-            call.cluster.clock.now() - seconds,
-            asked.agent,
-            call.user.name[:LONGEST],
-            asked.verb,
-            asked.resource,
-            asked.namespace,
-            asked.name[:LONGEST],
-            param("labelSelector")[:LONGEST],
-            param("fieldSelector")[:LONGEST],
-            "" if target.is_resource else target.path[:LONGEST],
-            response.status,
-            round(seconds, 6),
-        )
+    recorded = Recorded(
+        noted.received,
+        asked.agent,
+        call.user.name[:LONGEST],
+        asked.verb,
+        asked.resource,
+        asked.namespace,
+        asked.name[:LONGEST],
+        param("labelSelector")[:LONGEST],
+        param("fieldSelector")[:LONGEST],
+        "" if target.is_resource else target.path[:LONGEST],
+        response.status,
+        round(noted.started - noted.received, 6),
     )
+    rehearsal.recording.add(recorded, shortened(noted))
 
 
 def _asked(call: Call) -> Asked:
@@ -193,13 +181,18 @@ def _error(call: Call, code: int) -> StatusError:
 
 
 def _serve(call: Call, rehearsal: Rehearsal) -> Answer:
-    """``requests``, ``faults`` and ``clock`` below ROOT; who may has been decided by the authorizer."""
+    """``requests``, ``audit``, ``faults`` and ``clock`` below ROOT; who may has been decided by the authorizer."""
     method, what = call.request.method, call.target.path.removeprefix(ROOT)
     if what == "requests" and method == "GET":
         after = call.request.param("after") or "0"
         if not after.isdecimal():
             raise errors.bad_request(f"after: expected a number, found {after!r}")
         return _json(call, rehearsal.recording.since(int(after)))
+    if what == "audit" and method == "GET":
+        after = call.request.param("after") or "0"
+        if not after.isdecimal():
+            raise errors.bad_request(f"after: expected a number, found {after!r}")
+        return _json(call, rehearsal.recording.trail(int(after)))
     if what == "faults" and method == "GET":
         return _json(call, rehearsal.faults.to_json())
     if what == "faults" and method == "PUT":

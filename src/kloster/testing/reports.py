@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import yaml
 
 from kloster.apimachinery.errors import StatusError
+from kloster.apiserver.audit.event import line as audit_line
 from kloster.testing.errors import TestingError
 from kloster.testing.resources import Resources
 from kloster.testing.traffic import Requests
@@ -73,7 +74,7 @@ def about(events: Sequence[dict[str, Any]]) -> str:
 
 
 def dump(cluster: Cluster, folder: Path) -> Path:
-    """One file for each object, ``events.txt``, ``cluster.txt``, the logs."""
+    """One file for each object, ``events.txt``, ``cluster.txt``, ``requests.txt``, ``audit.log``, the logs."""
     folder.mkdir(parents=True, exist_ok=True)
     cluster.resources.refresh()
     (folder / "cluster.txt").write_text(f"name: {cluster.name}\nKubernetes: {cluster.version}\n")
@@ -88,7 +89,15 @@ def dump(cluster: Cluster, folder: Path) -> Path:
     _logs(cluster, folder / "logs")
     with contextlib.suppress(StatusError, TestingError):
         (folder / "requests.txt").write_text(cluster.requests.text())
+    with contextlib.suppress(StatusError, TestingError):
+        _audit(folder / "audit.log", cluster.requests.audit())
     return folder
+
+
+def _audit(path: Path, events: Sequence[dict[str, Any]]) -> None:
+    """One event a line, for its owner's eyes: it says who asked what."""
+    path.touch(mode=0o600)
+    path.write_bytes(b"".join(map(audit_line, events)))
 
 
 def _write(folder: Path, resource: str, found: dict[str, Any]) -> None:

@@ -75,16 +75,25 @@ class Requests:
         """One line a request, for reading."""
         return "".join(f"{line(one)}\n" for one in self._all())
 
+    def audit(self) -> list[dict[str, Any]]:
+        """The same as events of the audit API (audit.k8s.io/v1), of level Metadata, in order."""
+        answer = self._ask("audit")
+        self._check(answer)
+        return list(answer["events"])
+
     def _all(self) -> list[Recorded]:
         answer = self._ask()
+        self._check(answer)
+        return [Recorded(**one) for one in answer["requests"]]
+
+    def _check(self, answer: Any) -> None:
         if answer["lost"]:
             raise TestingError(
                 f"{answer['lost']} requests came too long ago to be remembered; clear() before those of interest"
             )
-        return [Recorded(**one) for one in answer["requests"]]
 
-    def _ask(self) -> Any:
-        return self._cluster.request("GET", f"{PATH}/requests", after=str(self._seen))
+    def _ask(self, what: str = "requests") -> Any:
+        return self._cluster.request("GET", f"{PATH}/{what}", after=str(self._seen))
 
 
 def line(one: Recorded) -> str:

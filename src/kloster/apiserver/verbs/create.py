@@ -9,6 +9,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.cloning import clone
 from kloster.apiserver import aside, bodies, storage, write_options, writes
 from kloster.apiserver.admission import service_account
+from kloster.apiserver.audit.trace import Trace
 from kloster.apiserver.call import Call
 from kloster.apiserver.writes import Outcome
 from kloster.client.transport import Response
@@ -36,10 +37,22 @@ def read(call: Call, validation: str) -> Object:
     """The object in the body, where it belongs, in the storage version, defaulted."""
     served = call.resource
     item = bodies.read(call, bodies.expect(served.kind), validation)
+    given = item["metadata"].get("namespace")
     place(call, item)
     item = storage.to_storage(served, item)
     served.strategy.default(item)
+    if call.trace is not None:
+        _leave(call, call.trace, item, given)
     return item
+
+
+def _leave(call: Call, trace: Trace, item: Object, namespace: str | None) -> None:
+    """Tell the audit what was sent: the object before it was put into its namespace."""
+    metadata = item["metadata"]
+    trace.given = {key: str(metadata[key]) for key in ("name", "uid", "resourceVersion") if metadata.get(key)}
+    if trace.bodies:
+        shown = {key: value for key, value in metadata.items() if key != "namespace" or namespace}
+        trace.sent = storage.document(call.resource, clone({**item, "metadata": shown}))
 
 
 def place(call: Call, item: Object) -> None:
