@@ -10,7 +10,7 @@ PIP := tools/bootstrap/pip-25.3-py3-none-any.whl/pip
 GROUPS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-clients test-crash differential examples lint types layers docs docs-check bench reference lock wheel wheel-check tutorial clean
+.PHONY: help setup demo test test-clients test-crash differential examples lint types layers docs docs-check bench reference lock wheel wheel-check tutorial how-to clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -86,6 +86,10 @@ wheel-check: wheel ## the wheel is small, imported fast, and works: installed, a
 tutorial: $(READY) ## follow docs/tutorial.md literally
 	@command -v kubectl >/dev/null || { echo "make tutorial needs kubectl on PATH, as the tutorial does"; exit 1; }
 	$(BIN)/python tools/docs/follow.py docs/tutorial.md --skip "## "
+
+how-to: wheel ## follow the how-tos for testing literally, each in an empty environment
+	@command -v go >/dev/null || { echo "make how-to needs Go 1.24 or newer on PATH, as one of the pages does"; exit 1; }
+	$(BIN)/python tools/docs/empty.py --wheel dist/*.whl --uv $(UV) $(addprefix docs/how-to/test-your-,operator.md controller.md go-operator.md)
 
 clean: ## remove what make made
 	rm -rf $(VENV) .cache dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
