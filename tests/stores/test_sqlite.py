@@ -240,6 +240,24 @@ async def test_files_are_private_and_complete(path: Path, executor: ThreadPoolEx
     assert {found.name for found in path.parent.iterdir()} == {"store.db", "store.db.lock"}
 
 
+def test_a_new_file_is_made_without_a_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows it yet: four syncs less for every cluster that is made or forked."""
+    statements: list[str] = []
+    connect = storefile._connect
+
+    def traced(path: Path, mode: str) -> sqlite3.Connection:
+        connection = connect(path, mode)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(storefile, "_connect", traced)
+    storefile.create(path, storefile.FileInfo("x"), {pod_key("a"): entry("a", 1)})
+    first = next(place for place, text in enumerate(statements) if "auto_vacuum" in text)
+    before = " ".join(statements[:first])
+    assert "synchronous=OFF" in before
+    assert "journal_mode=OFF" in before
+
+
 @looped
 async def test_revisions_never_go_back(path: Path, executor: ThreadPoolExecutor) -> None:
     store = await SqliteStore.open(path, executor=executor)

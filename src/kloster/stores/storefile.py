@@ -93,10 +93,11 @@ def create(path: Path, info: FileInfo, rows: Rows | None = None) -> None:
     os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = _connect(scratch, "rw")
     try:
-        # Nobody knows this file yet, so SQLite need not sync; it is synced as a whole below.
+        # Nobody knows this file yet, so SQLite need not sync (nor keep a journal, which the first of the settings that
+        # are stored in the file would already write); it is synced as a whole below.
         connection.executescript(
-            f"PRAGMA page_size={_PAGE}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=OFF;"
-            f"PRAGMA journal_mode=OFF; PRAGMA locking_mode=EXCLUSIVE;"
+            f"PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF; PRAGMA locking_mode=EXCLUSIVE;"
+            f"PRAGMA page_size={_PAGE}; PRAGMA auto_vacuum=INCREMENTAL;"
             f"PRAGMA application_id={_APPLICATION}; PRAGMA user_version={FORMAT}; BEGIN; {_SCHEMA}"
         )
         _write_info(connection, info)
