@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -34,21 +35,27 @@ class Refusing(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def webhook() -> Iterator[dict[str, str]]:
-    """A webhook on this machine, as a clientConfig."""
+@contextmanager
+def listening(name: str) -> Iterator[tuple[int, bytes]]:
+    """A webhook of this name on this machine: its port, its authority."""
     authority = Authority.create("webhooks", time.time())
-    pair = authority.serving(["127.0.0.1"], time.time())
+    pair = authority.serving([name], time.time())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_pair(context, pair.certificate + b"\n" + pair.key)
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        bundle = base64.b64encode(authority.pair().certificate).decode()
-        yield {"url": f"https://127.0.0.1:{server.server_port}/", "caBundle": bundle}
+        yield server.server_port, authority.pair().certificate
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def webhook() -> Iterator[dict[str, str]]:
+    """A webhook on this machine, as a clientConfig."""
+    with listening("127.0.0.1") as (port, authority):
+        yield {"url": f"https://127.0.0.1:{port}/", "caBundle": base64.b64encode(authority).decode()}
 
 
 def configuration(webhook: dict[str, str], **options: object) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Calls webhooks by their clientConfig: a URL, or a Service of the cluster.
 
-A Service is reached where its endpoints are. On simulated nodes nothing runs behind them, which the answer says; an
-envtest has no nodes at all, and its suites give URLs.
+A Service is reached at one of its pods (`backends`), over the way that leads to the cluster's pods (`Ports.dialer`).
+Pods of simulated nodes run nothing: there a test says who stands in for them (`rehearsal.standins`). An envtest has no
+nodes at all, and its suites give URLs.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#contacting-the-webhook
 """
@@ -18,10 +19,13 @@ from urllib.parse import urlsplit
 import orjson
 
 from kloster.apimachinery import Object
+from kloster.apiserver import backends
+from kloster.apiserver.backends import Unreachable
 from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.pending import WebhookFailed
+from kloster.apiserver.rehearsal.standins import POD, SERVICE
 from kloster.client.errors import ConnectionFailed
-from kloster.client.outgoing import Answer, Outgoing, Reach
+from kloster.client.outgoing import Answer, Dial, Outgoing, Reach
 
 AT_ONCE = 64
 """Calls under way at a time for one cluster: a tenant's slow webhooks are that tenant's affair."""
@@ -38,11 +42,12 @@ class Callouts:
         if self._under_way[cluster.id] >= AT_ONCE:
             raise WebhookFailed(f"{AT_ONCE} calls of this cluster are waiting already")
         url = _url(client, timeout)
-        if not client.get("url"):
-            raise WebhookFailed(f'Post "{url}": {_unreachable(cluster, client.get("service") or {})}')
         self._under_way[cluster.id] += 1
         try:
-            answer = await self._outgoing.post(url, body, ca=_bundle(client), timeout=timeout)
+            bundle, (dial, at) = _bundle(client), await _way(cluster, client)
+            answer = await self._outgoing.post(url, body, ca=bundle, timeout=timeout, dial=dial, at=at)
+        except Unreachable as error:
+            raise WebhookFailed(f'Post "{url}": {error}') from error
         except ConnectionFailed as error:
             raise WebhookFailed(str(error)) from error
         finally:
@@ -95,18 +100,27 @@ def _address(client: Object) -> str:
     return f"https://{host}:{service.get('port') or 443}{service.get('path') or ''}"
 
 
-def _unreachable(cluster: ServedCluster, service: Object) -> str:
-    """Why a Service cannot be called."""
-    namespace, name = service.get("namespace", ""), service.get("name", "")
-    if cluster.view.get("/services", namespace, name) is None:
-        return f'service "{name}" not found'
-    endpoints = cluster.view.get("/endpoints", namespace, name) or {}
-    if not any(subset.get("addresses") for subset in endpoints.get("subsets") or ()):
-        return f'no endpoints available for service "{name}"'
-    return (
-        f'the pods of service "{name}" run on simulated nodes, where nothing answers; '
-        "use clientConfig.url to reach a webhook that runs outside"
-    )
+async def _way(cluster: ServedCluster, client: Object) -> tuple[Dial | None, tuple[str, int] | None]:
+    """How to get to what a clientConfig names: a way to a pod, or a stand-in's place; neither for a URL.
+
+    Raises Unreachable.
+    """
+    service = client.get("service")
+    if client.get("url") or not service:
+        return None, None
+    namespace, name, number = service.get("namespace", ""), service.get("name", ""), service.get("port") or 443
+    port = backends.service_port(cluster, namespace, name, number)
+    rehearsal = cluster.ports.rehearsal
+    if rehearsal is not None and (found := rehearsal.stand_ins.find(SERVICE, namespace, name, number)):
+        return None, (found.host, found.at)
+    backend = await backends.choose(cluster, namespace, name, port)
+    pod = backend.pod["metadata"]
+    if rehearsal is not None and (found := rehearsal.stand_ins.find(POD, namespace, pod["name"], backend.port)):
+        return None, (found.host, found.at)
+    dialer = cluster.ports.dialer
+    if dialer is None:
+        raise Unreachable(f'there is no way from this API server to pod "{pod["name"]}" behind service "{name}"')
+    return (lambda: dialer.dial(backend.pod, backend.port)), None
 
 
 def _cleaned(url: str) -> str:

@@ -30,6 +30,7 @@ from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.rehearsal import Rehearsal
 from kloster.apiserver.resources import Resources, built_in
 from kloster.apiserver.view import LiveView
+from kloster.client.dialing import Dialer
 from kloster.client.transport import Request, Response, User
 from kloster.kinds.catalog import Catalog
 from kloster.kinds.core.events import TTL
@@ -121,11 +122,16 @@ def anonymous(_: Request) -> User:
 
 @dataclass(slots=True)
 class Ports:
-    """What a cluster plugs in; None where a deployment has none."""
+    """What a cluster plugs in; None where a deployment has none.
+
+    nodes     answers for what runs on nodes, when a client asks
+    dialer    connects to its pods, when the API server itself does
+    """
 
     tokens: ServiceAccountTokens | None = None
     escalation: Escalation | None = None
     nodes: NodeConnector | None = None
+    dialer: Dialer | None = None
     openapi: OpenAPIDocuments | None = None
     metrics: Callable[[], bytes] | None = None
     webhooks: WebhookCaller | None = None

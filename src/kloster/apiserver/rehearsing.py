@@ -181,7 +181,7 @@ def _error(call: Call, code: int) -> StatusError:
 
 
 def _serve(call: Call, rehearsal: Rehearsal) -> Answer:
-    """``requests``, ``audit``, ``faults`` and ``clock`` below ROOT; who may has been decided by the authorizer."""
+    """``requests``, ``audit``, ``faults``, ``stand-ins`` and ``clock`` below ROOT; the authorizer decided who may."""
     method, what = call.request.method, call.target.path.removeprefix(ROOT)
     if what == "requests" and method == "GET":
         after = call.request.param("after") or "0"
@@ -202,6 +202,13 @@ def _serve(call: Call, rehearsal: Rehearsal) -> Answer:
         except ValueError as error:
             raise errors.bad_request(str(error)) from error
         return _json(call, rehearsal.faults.to_json())
+    if what == "stand-ins" and method in ("GET", "PUT"):
+        try:
+            if method == "PUT":
+                rehearsal.stand_ins.replace(orjson.loads(call.request.body))
+        except ValueError as error:
+            raise errors.bad_request(str(error)) from error
+        return _json(call, rehearsal.stand_ins.to_json())
     if what == "clock" and method == "GET":
         return _json(call, _time(rehearsal))
     if what == "clock" and method == "POST":

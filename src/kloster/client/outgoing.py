@@ -64,26 +64,40 @@ class Outgoing:
         self._reach = reach
         self._contexts: OrderedDict[str, ssl.SSLContext] = OrderedDict()
 
-    async def post(self, url: str, body: bytes, *, ca: str, timeout: float, dial: Dial | None = None) -> Answer:
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        ca: str,
+        timeout: float,
+        dial: Dial | None = None,
+        at: tuple[str, int] | None = None,
+    ) -> Answer:
         """POST JSON. `ca` is PEM (empty: the system's authorities). Raises ConnectionFailed, also after `timeout`.
 
-        dial   the way there; None: where the URL's name leads
+        The connection goes to where the URL's name leads, or else
+        dial   where the caller leads
+        at     to this host and port, judged as the URL's would be
         """
         try:
             async with asyncio.timeout(timeout):
                 if dial is None:
-                    return await self._post(url, body, ca)
+                    return await self._post(url, body, ca, at)
                 async with dial() as made:
-                    return await self._post(url, body, ca, made)
+                    return await self._post(url, body, ca, at, made)
         except TimeoutError:
             raise ConnectionFailed(f'Post "{url}": context deadline exceeded') from None
         except ConnectionFailed as error:
             raise type(error)(f'Post "{url}": {error}') from None
 
-    async def _post(self, url: str, body: bytes, ca: str, made: socket.socket | None = None) -> Answer:
+    async def _post(
+        self, url: str, body: bytes, ca: str, at: tuple[str, int] | None, made: socket.socket | None = None
+    ) -> Answer:
         parts = urlsplit(url)
         reply = _Reply(asyncio.get_running_loop().create_future())
-        transport = await self._connect(reply, parts.hostname or "", parts.port or 443, self._context(ca), made)
+        place = at or (parts.hostname or "", parts.port or 443)
+        transport = await self._connect(reply, parts.hostname or "", place, self._context(ca), made)
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             head = (
@@ -97,19 +111,19 @@ class Outgoing:
             transport.close()
 
     async def _connect(
-        self, reply: _Reply, host: str, port: int, tls: ssl.SSLContext, made: socket.socket | None
+        self, reply: _Reply, name: str, place: tuple[str, int], tls: ssl.SSLContext, made: socket.socket | None
     ) -> asyncio.Transport:
-        """A TLS connection to `host`, to one of its addresses or over the one that was `made`."""
-        loop = asyncio.get_running_loop()
+        """A TLS connection to who is called `name`, at `place` or over the one that was `made`."""
+        loop, (host, port) = asyncio.get_running_loop(), place
         address = await self._address(host, port) if made is None else ""
         dialled = f"dial tcp {shown(address, port)}" if address else f"dial tcp {host}:{port}"
         try:
             if made is None:
-                transport, _ = await loop.create_connection(lambda: reply, address, port, ssl=tls, server_hostname=host)
+                transport, _ = await loop.create_connection(lambda: reply, address, port, ssl=tls, server_hostname=name)
             else:
                 connect = loop.create_unix_connection if made.family == socket.AF_UNIX else loop.create_connection
                 taken = socket.socket(fileno=made.detach())
-                transport, _ = await connect(lambda: reply, sock=taken, ssl=tls, server_hostname=host)
+                transport, _ = await connect(lambda: reply, sock=taken, ssl=tls, server_hostname=name)
         except ssl.SSLCertVerificationError as error:
             raise ConnectionFailed(f"tls: failed to verify certificate: x509: {_certificate_problem(error)}") from error
         except ssl.SSLError as error:

@@ -27,7 +27,9 @@ from kloster.apiserver.customresources.kinds import builder
 from kloster.apiserver.expiry import expire_events
 from kloster.apiserver.view import LiveView
 from kloster.client.client import Client
+from kloster.client.dialing import Dialer
 from kloster.client.inprocess import Handler, InProcessTransport
+from kloster.client.portforward import PortForward
 from kloster.client.sources import LiveSource
 from kloster.fleet import credentials, naturalize
 from kloster.fleet.record import Record
@@ -99,11 +101,17 @@ class Assembled:
 
 
 async def assemble(
-    shared: Shared, record: Record, settings: Settings, nodes: NodeConnector | None, clock: Clock | None = None
+    shared: Shared,
+    record: Record,
+    settings: Settings,
+    nodes: NodeConnector | None,
+    clock: Clock | None = None,
+    dialer: Dialer | None = None,
 ) -> Assembled:
     """Open the cluster of `record`, making its own objects if it is new. Raises StoreBroken.
 
     clock    the cluster's own time, if it is not that of all
+    dialer   the way to its pods, if it is not its own API
     """
     clock = clock or shared.clock
     layers = await shared.templates.stack(record.layers)
@@ -133,7 +141,9 @@ async def assemble(
         await _naturalize(shared, record, served, store)
     await expire_events(served)
     handler = pipeline.handler(served)
-    client = Client(InProcessTransport(handler, credentials.MASTER), user_agent="kloster")
+    transport = InProcessTransport(handler, credentials.MASTER)
+    served.ports.dialer = dialer or PortForward(transport)
+    client = Client(transport, user_agent="kloster")
     source = LiveSource(view)
     recorder = EventRecorder(client, clock, shared.dispatcher.spawn, component="kloster", linger=LINGER)
     context = Context(record.id, client, source, recorder, clock, _settings(record, settings))

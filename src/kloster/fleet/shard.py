@@ -26,6 +26,7 @@ from kloster.apiserver.expiry import expire_events
 from kloster.apiserver.http.tls import Material
 from kloster.apiserver.rehearsal import Rehearsal
 from kloster.client.api import Change
+from kloster.client.portforward import PortForward
 from kloster.client.resources import EVENTS
 from kloster.controllers import select
 from kloster.fleet import identity, memory, parked, record
@@ -40,6 +41,7 @@ from kloster.runtime.api import Controller
 from kloster.runtime.timers import Timers
 from kloster.stores.api import StoreBroken, StoreClosed, StoreError
 from kloster.syncer.controllers import syncer_controllers
+from kloster.syncer.dialer import HostDialer
 from kloster.syncer.engine import Syncer
 from kloster.syncer.hub import HostHub
 from kloster.syncer.names import Tenancy
@@ -226,7 +228,8 @@ class Shard:
             )
         rehearsal = self._rehearsal(wish)
         clock = rehearsal.clock if rehearsal is not None else self.clock
-        cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy), clock)
+        dialer = HostDialer(self.hub, wish.tenancy, PortForward(self.hub.client.transport))
+        cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy), clock, dialer)
         cluster.served.ports.rehearsal = rehearsal
         # The first answers need not wait for the controllers: they begin with everything that there is.
         large = sum(layer.size for layer in cluster.store.layers) > LARGE

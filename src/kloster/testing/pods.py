@@ -4,18 +4,25 @@
     cluster.wait_for("pod/web-1 condition=Ready")     # it was restarted
 
 Each call returns when the pod's status shows it.
+
+Nothing runs in them. Where the API server itself connects to a pod, for a webhook by Service, a process of the test can
+stand in for it, so that an operator's manifests are applied as they are:
+
+    cluster.apply("operator.yaml")                                  # with its Service and webhook configurations
+    cluster.pods.serve("service/webhooks", 443, "127.0.0.1:9443", namespace="operator-system")
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from kloster.nodes.simulated.executor import FAULT
 from kloster.testing.errors import TestingError
 
 NAMESPACE = "default"
+STAND_INS = "/kloster.dev/testing/stand-ins"
 
 
 class Cluster(Protocol):
@@ -41,6 +48,34 @@ class Cluster(Protocol):
     def wait_for(
         self, condition: str | Callable[[], Any], timeout: float = 30.0, *, namespace: str = NAMESPACE
     ) -> Any: ...
+
+
+class StandIn:
+    """A process that stands in for a port, until `end` is called or the context is left."""
+
+    def __init__(self, cluster: Cluster, wanted: dict[str, Any]) -> None:
+        self._cluster = cluster
+        self._wanted = wanted
+        self._write([*self._others(), wanted])
+
+    def end(self) -> None:
+        """Connections to the port go to the pod again."""
+        self._write(self._others())
+
+    def _others(self) -> list[dict[str, Any]]:
+        """Those for other ports."""
+        place = ("kind", "namespace", "name", "port")
+        known = self._cluster.request("GET", STAND_INS)["standIns"]
+        return [one for one in known if any(one[key] != self._wanted[key] for key in place)]
+
+    def _write(self, stand_ins: list[dict[str, Any]]) -> None:
+        self._cluster.request("PUT", STAND_INS, {"standIns": stand_ins})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
 class Pods:
@@ -84,6 +119,23 @@ class Pods:
         path = f"/api/v1/namespaces/{namespace}/pods"
         found = self._cluster.request("GET", path, fieldSelector=f"metadata.name={pod}")["items"]
         return not found or found[0]["metadata"]["uid"] != uid
+
+    def serve(self, what: str, port: int, address: str, *, namespace: str = NAMESPACE) -> StandIn:
+        """Let the API server reach a process at `address` (``127.0.0.1:9443``) where it calls a webhook in a pod.
+
+        what   ``service/webhooks``: whichever pod is behind it, even if none is; ``web-1`` or ``pod/web-1``: that pod,
+               while it is a ready endpoint of the Service that the webhook names
+        port   of the Service, or of the pod (``targetPort``); 0 for all
+
+        The process needs the certificate that the webhook's caBundle demands, for ``SERVICE.NAMESPACE.svc``.
+        Returns what ends it, which can be a context; otherwise it lasts as long as the cluster. Forks begin without.
+        """
+        kind, _, name = what.rpartition("/")
+        host, _, at = address.rpartition(":")
+        if kind not in ("", "pod", "service") or not host or not at.isdecimal():
+            raise TestingError(f'serve: expected "service/NAME" or "POD" and "HOST:PORT", found {what!r}, {address!r}')
+        wanted = {"kind": kind or "pod", "namespace": namespace, "name": name, "port": port}
+        return StandIn(self._cluster, {**wanted, "host": host.strip("[]"), "at": int(at)})
 
     def _end(self, pod: str, kind: str, code: int, container: str, namespace: str) -> None:
         before = self._write(pod, f"{kind} code={code}", container, namespace)

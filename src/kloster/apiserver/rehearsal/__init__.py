@@ -14,6 +14,7 @@ from kloster.aio.clock import ShiftedClock
 from kloster.apiserver.rehearsal.faults import Faults
 from kloster.apiserver.rehearsal.lag import Timeline
 from kloster.apiserver.rehearsal.recording import Recording
+from kloster.apiserver.rehearsal.standins import StandIns
 from kloster.stores.api import Store
 
 SPECTATOR = "kloster-testing"
@@ -32,6 +33,7 @@ class Rehearsal:
     advanced: Callable[[], Awaitable[None]]
     recording: Recording = field(default_factory=Recording)
     faults: Faults = field(default_factory=Faults)
+    stand_ins: StandIns = field(default_factory=StandIns)
     advancing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _timeline: Timeline | None = None
 

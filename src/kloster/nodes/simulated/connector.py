@@ -10,12 +10,13 @@ WHAT = {
     "log": "has no logs",
     "exec": "cannot run commands",
     "attach": "cannot be attached to",
-    "portforward": "has no ports to forward",
+    "portforward": "has nobody listening on its ports",
     "proxy": "cannot be reached",
 }
 INSTEAD = (
     "its containers are simulated and nothing runs in them; "
-    "use a host with real nodes for logs, exec and traffic, see docs/limits.md"
+    "use a host with real nodes for logs, exec and traffic, see docs/limits.md; in tests a process can stand in for "
+    "what the API server calls, see cluster.pods.serve"
 )
 
 
