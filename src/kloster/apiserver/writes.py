@@ -33,7 +33,7 @@ from kloster.apiserver.facets import MAIN, Facet
 from kloster.apiserver.resources import Served
 from kloster.apiserver.write_options import WriteOptions, manager_of
 from kloster.client.transport import Response
-from kloster.kinds import metadata
+from kloster.kinds import metadata, rechecks
 from kloster.stores.api import Entry, Event, Operation, Put, Remove, View
 
 
@@ -71,6 +71,8 @@ def decide_create(
     if exchange is not None:
         item = clone(item)  # the decision may be made several times
         meta = item["metadata"]
+    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        meta.pop(name, None)
     _dedup_owners(call, meta)
     if not tracked:
         track(call, None, item, manager_of(call, options), served, MAIN)
@@ -81,8 +83,6 @@ def decide_create(
         item = attempt.item
         _dedup_owners(call, item["metadata"])
     meta = item["metadata"]
-    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
-        meta.pop(name, None)
     meta["uid"] = cluster.random.uid()
     meta["creationTimestamp"] = rfc3339(cluster.clock.now())
     if meta.get("generateName") and not meta.get("name"):
@@ -105,6 +105,7 @@ def decide_create(
     if found is not None:
         raise _exists(call, served, found)
     on_loop(admission.allocate, attempt)
+    on_loop(admission.charge, attempt)
     outcome.item, outcome.created = item, True
     return [] if options.dry_run else [put(call, served, item), *attempt.also]
 
@@ -175,7 +176,9 @@ def _create_findings(served: Served, item: Object) -> Iterable[FieldError]:
 def _refuse(served: Served, name: str, findings: Iterable[FieldError]) -> None:
     found = list(islice(findings, MOST_FINDINGS))
     if found:
-        raise errors.invalid(served.group, served.kind.kind, name, found)
+        # Events of both groups are those of the core group to validation.
+        group = served.kind.storage_id.partition("/")[0] if served.kind.builtin else served.group
+        raise errors.invalid(group, served.kind.kind, name, found)
 
 
 def _warn(call: Call, item: Object, old: Object | None) -> None:
@@ -296,6 +299,7 @@ def decide_update(
         return []
     if on_loop(admission.allocate, attempt):
         operation = put(call, served, item)
+    on_loop(admission.charge, attempt)
     outcome.item = item
     return [] if options.dry_run else [operation, *attempt.also]
 
@@ -327,16 +331,18 @@ def _keep_system_fields(meta: Object, old_meta: Object) -> None:
     for name in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if old_meta.get(name) is not None:
             meta[name] = old_meta[name]
-    if old_meta.get("deletionTimestamp") is None:
-        meta.pop("deletionTimestamp", None)
 
 
 def _update_findings(served: Served, facet: Facet, item: Object, old: Object) -> Iterable[FieldError]:
     builtin = served.kind.builtin
     found = metadata.validate_update(item["metadata"], old["metadata"], builtin=builtin)
     yield from found
-    if builtin:
-        yield from found  # strategies check metadata once more; the text is shown once, the causes twice
+    if builtin and facet is MAIN:
+        strategy = served.strategy
+        whole = metadata.validate_whole(item["metadata"], namespaced=served.namespaced, name=strategy.name)
+        yield from rechecks.of_update(served.kind.storage_id, found, whole)
+    elif builtin:
+        yield from found
     yield from facet.validate(served, item, old)
 
 

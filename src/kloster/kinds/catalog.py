@@ -20,7 +20,7 @@ from kloster import __version__
 from kloster.apimachinery import Object
 from kloster.apimachinery.schema.build import META, Described, Graph
 from kloster.apimachinery.schema.model import StructType
-from kloster.kinds import loading
+from kloster.kinds import gates, loading
 from kloster.kinds.strategy import DEFAULT, Strategy
 
 MINORS = loading.minors()
@@ -118,7 +118,7 @@ class _BuiltinKind(Kind):
         # Only an empty slot gets here.
         if name != "strategy":
             raise AttributeError(name)
-        found = strategy(self.group, self.plural, self.minor)
+        found = gates.applied(strategy(self.group, self.plural, self.minor), self.storage_id, self.minor)
         if found.tables:
             found = replace(found, cells=found.row([name for name, *_ in self.columns]))
         object.__setattr__(self, "strategy", found)

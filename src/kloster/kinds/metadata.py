@@ -149,6 +149,14 @@ def _validate_names(meta: Object, rule: NameRule, path: str) -> list[FieldError]
     return found
 
 
+def validate_whole(
+    meta: Object, *, namespaced: bool, name: NameRule = "subdomain", path: str = "metadata"
+) -> list[FieldError]:
+    """Metadata by itself, as upstream's validation of a kind looks at it."""
+    found = _validate_meta(meta, namespaced, name, path)
+    return [*found, *validate_finalizer_names(meta.get("finalizers"), f"{path}.finalizers")]
+
+
 def _validate_meta(meta: Object, namespaced: bool, rule: NameRule, path: str) -> list[FieldError]:
     found = _validate_names(meta, rule, path)
     namespace = meta.get("namespace", "")

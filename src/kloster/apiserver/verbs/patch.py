@@ -250,9 +250,15 @@ def _as_merged(document: Object, patch: Any) -> Object:
     return {
         name: _as_merged(document[name], reached[name])
         if isinstance(reached.get(name), dict) and isinstance(document[name], dict)
-        else document[name]
+        else (_sorted(document[name]) if name in reached else document[name])
         for name in sorted(document)
     }
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def _unconvertible(expected: Expected, patch: Patch) -> StatusError:
