@@ -11,6 +11,7 @@ from tests.fleet.world import World, config_map, eventually, exists, fleet, gone
 
 from kloster.apimachinery.errors import StatusError
 from kloster.client.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS
+from kloster.fleet import assembly
 from kloster.fleet.virtualcluster import FINALIZER, VIRTUAL_CLUSTERS, condition
 
 
@@ -63,6 +64,20 @@ async def test_a_deleted_cluster_leaves_nothing(world: World) -> None:
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
     await gone(world.host, SECRETS, "kubeconfig-dev", "default")  # by the garbage collector
+
+
+@in_fleet
+async def test_a_cluster_that_could_not_be_opened_is_opened_at_the_next_attempt(world: World) -> None:
+    fails = iter([True])
+
+    async def expire(served: object) -> None:
+        if next(fails, False):
+            raise OSError("the disk hiccupped")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(assembly, "expire_events", expire)
+        await world.create("dev")
+    await write(await world.client("dev"), "mine")
 
 
 @in_fleet

@@ -118,6 +118,22 @@ async def assemble(
     path = shared.data_dir.cluster(record.id) / record.store
     floor = record.origin.revision if record.origin else 0
     store = await SqliteStore.open(path, executor=shared.executor, base=layers, replaced=record.replaced, floor=floor)
+    try:
+        return await _assemble(shared, record, settings, nodes, clock, dialer, store)
+    except BaseException:
+        await store.close()  # else the next attempt would be told that it is in use
+        raise
+
+
+async def _assemble(
+    shared: Shared,
+    record: Record,
+    settings: Settings,
+    nodes: NodeConnector | None,
+    clock: Clock,
+    dialer: Dialer | None,
+    store: SqliteStore,
+) -> Assembled:
     served = _serve(shared, record, settings, store, clock)
     served.serve_custom_resources(builder(served.catalog))
     view = served.view
