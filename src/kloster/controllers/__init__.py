@@ -27,6 +27,7 @@ from kloster.controllers import (
     podgc,
     replicasets,
     replicationcontrollers,
+    resourcequotas,
     rootcas,
     serviceaccounts,
     statefulsets,
@@ -55,10 +56,14 @@ TABLE: tuple[Controller, ...] = (
     garbagecollection.CONTROLLER,
     podgc.CONTROLLER,
     clusterroles.CONTROLLER,
+    resourcequotas.CONTROLLER,
 )
 
 HOST_TABLE: tuple[Controller, ...] = (nodes.CONTROLLER,)
 """What only clusters with nodes of their own run, beside `TABLE`."""
+
+REHEARSED_TABLE: tuple[Controller, ...] = (nodes.LOST,)
+"""What only clusters run that tests rehearse with, beside `TABLE`."""
 
 _SUFFIX = "-controller"
 _OLDER_NAMES = {
@@ -71,7 +76,6 @@ _OLDER_NAMES = {
 _NOT_RUN_HERE = frozenset(
     {
         "serviceaccount-token-controller",
-        "resourcequota-controller",
         "horizontal-pod-autoscaler-controller",
         "certificatesigningrequest-signing-controller",
         "certificatesigningrequest-approving-controller",

@@ -1,7 +1,7 @@
 """Admission: what changes or refuses writes beyond a kind's own rules. The table below is the whole of it.
 
 Each plugin is one module, named after upstream's plugin. `mutate` runs before the kind prepares and validates the
-object, `validate` after, `allocate` last. Order matters and is upstream's.
+object, `validate` after, then `allocate` and `charge`. Order matters and is upstream's.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 """
@@ -22,6 +22,7 @@ from kloster.apiserver.admission import (
     nodes,
     pod_security,
     priority,
+    resource_quota,
     runtime_class,
     service_account,
     service_allocation,
@@ -50,6 +51,10 @@ PLUGINS: tuple[Plugin, ...] = (
     service_allocation.PLUGIN,
     definitions.PLUGIN,
     definitions.OBJECTS,
+    resource_quota.CREATED,
+    resource_quota.PODS,
+    resource_quota.SERVICES,
+    resource_quota.CLAIMS,
 )
 
 
@@ -81,8 +86,14 @@ def allocate(attempt: Attempt) -> bool:
     return bool(concerned)
 
 
+def charge(attempt: Attempt) -> None:
+    for plugin in _concerned(attempt):
+        plugin.charge(attempt)
+
+
 def released(attempt: Attempt) -> Sequence[Operation]:
-    """Further operations when the object of `attempt` goes: what had been allocated for it."""
+    """Further operations when the object of `attempt` goes: what had been allocated for it, and charged."""
+    charged = resource_quota.released(attempt)
     if not attempt.served.kind.builtin:
-        return definitions.released(attempt)
-    return service_allocation.released(attempt) if attempt.served.id == "/services" else ()
+        return [*definitions.released(attempt), *charged]
+    return [*service_allocation.released(attempt), *charged] if attempt.served.id == "/services" else charged

@@ -3,7 +3,8 @@
 `Attempt` is upstream's admission.Attributes: what is being done, by whom, to what, and the state that it is
 decided on. Plugins run synchronously inside the store's transaction, so what they read there stays true until the write
 is done. `mutate` may change `attempt.item`; `validate` may only refuse; both by raising StatusError. `allocate` runs
-last and may add operations to the same transaction (an IPAddress beside a Service).
+late and may add operations to the same transaction (an IPAddress beside a Service). `charge` runs last, when the object
+is as it will be stored: it may refuse, and add operations, but changes nothing.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class Plugin:
     mutate: Check = _ignore
     validate: Check = _ignore
     allocate: Check = _ignore
+    charge: Check = _ignore
 
     @property
     def allocates(self) -> bool:

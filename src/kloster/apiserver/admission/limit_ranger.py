@@ -12,7 +12,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.quantity import Quantity
 from kloster.apiserver.admission.api import CREATE, Attempt, Plugin
 from kloster.kinds import quantity
-from kloster.kinds.podspec.aggregate import aggregate
+from kloster.kinds.podspec.aggregate import overall
 
 _RANGES = "/limitranges"
 _ANNOTATION = "kubernetes.io/limit-ranger"
@@ -72,7 +72,7 @@ def _validate(attempt: Attempt) -> None:
                 resources = container.get("resources") or {}
                 found.extend(_bounds(kind, limit, resources.get("requests") or {}, resources.get("limits") or {}))
         elif kind == "Pod":
-            found.extend(_bounds(kind, limit, _total(spec, "requests"), _total(spec, "limits")))
+            found.extend(_bounds(kind, limit, overall(spec, "requests"), overall(spec, "limits")))
     if found:
         texts = list(dict.fromkeys(found))
         text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
@@ -135,15 +135,6 @@ def _ratio(kind: str, limit: Object, requests: Amounts, limits: Amounts) -> Iter
 
 def _milli(amount: Quantity | None) -> int:
     return 0 if amount is None else amount.milli_value
-
-
-# --- pods ---------------------------------------------------------------------------------------------------------
-
-
-def _total(spec: Object, name: str) -> Amounts:
-    """What a pod asks for as a whole: what it says of itself, else what its containers add up to."""
-    overall = (spec.get("resources") or {}).get(name) or {}
-    return {**aggregate(spec, name), **{resource: quantity.parse(text) for resource, text in overall.items()}}
 
 
 PODS = Plugin(

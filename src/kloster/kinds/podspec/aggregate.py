@@ -35,6 +35,22 @@ def aggregate(spec: Object, field: str) -> Amounts:
     return total
 
 
+def overall(spec: Object, field: str) -> Amounts:
+    """The same where the pod may say itself how much it wants."""
+    own = (spec.get("resources") or {}).get(field) or {}
+    return {**aggregate(spec, field), **{name: quantity.parse(text) for name, text in own.items()}}
+
+
+def effective(spec: Object, field: str) -> Amounts:
+    """What the pod takes of a node, with the overhead of its runtime. No overhead is added where nothing limits."""
+    total = overall(spec, field)
+    overhead = {name: quantity.parse(text) for name, text in (spec.get("overhead") or {}).items()}
+    if field == "limits":
+        overhead = {name: amount for name, amount in overhead.items() if total.get(name)}
+    _add(total, overhead)
+    return total
+
+
 def _of(container: Object, field: str) -> Amounts:
     amounts = (container.get("resources") or {}).get(field) or {}
     return {name: quantity.parse(text) for name, text in amounts.items()}
