@@ -40,7 +40,7 @@ _ADDRESS = re.compile(r"\b10\.0\.0\.(?!1\b|50\b|200\b|0/)\d+\b")
 _DIFF = re.compile(r"\\n@@ (?:[^\"\\]|\\.)*")
 _ANSWER = (
     (_DIFF, r"\\n<diff>"),
-    (re.compile(r',"extra":\{"authentication.kubernetes.io/credential-id":\[[^]]*\]\}'), ""),
+    (re.compile(r',(\\*)"extra\1":\{\1"authentication\.kubernetes\.io/credential-id\1":\[[^]]*\]\}'), ""),
     (_UID, "<uid>"),
     (_OWN_TIME, "<time>"),
     (_PORT, r"\1<port>"),

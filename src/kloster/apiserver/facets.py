@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kloster.apimachinery import Object
-from kloster.apimachinery.apply import fieldset
+from kloster.apimachinery.apply import reset
 from kloster.apimachinery.apply.reset import NOTHING, Reset
 from kloster.apimachinery.errors import FieldError
 from kloster.apiserver.resources import Served
@@ -80,13 +80,14 @@ class Facet:
     resets: Callable[[Served], Reset] = lambda _: NOTHING
 
 
-_NO_STATUS = Reset(fieldset.from_paths(("f:status",)))
-_NO_SPEC = Reset(fieldset.from_paths(("f:spec",)))
+def _resets(subresource: str) -> Callable[[Served], Reset]:
+    return lambda served: reset.of(served.id, subresource, status=served.strategy.status)
 
-MAIN = Facet("", _prepare_main, _validate_main, lambda served: _NO_STATUS if served.strategy.status else NOTHING)
+
+MAIN = Facet("", _prepare_main, _validate_main, _resets(""))
 STATUS = Facet(
     "status",
     _prepare_status,
     lambda served, new, old: served.strategy.validate_status(new, old),
-    lambda _: _NO_SPEC,
+    _resets("status"),
 )

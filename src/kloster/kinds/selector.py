@@ -28,7 +28,8 @@ def validate(selector: Selector | None, path: str, *, invalid_values: bool = Fal
     return found
 
 
-def validate_expression(expression: Selector, path: str, invalid_values: bool = False) -> list[FieldError]:
+def validate_values(expression: Selector, path: str) -> list[FieldError]:
+    """Whether there are values just when the operator wants some."""
     found: list[FieldError] = []
     operator = expression.get("operator", "")
     values = expression.get("values") or []
@@ -41,10 +42,15 @@ def validate_expression(expression: Selector, path: str, invalid_values: bool = 
             found.append(forbidden_field(f"{path}.values", text))
     else:
         found.append(invalid_value(f"{path}.operator", operator, "not a valid selector operator"))
+    return found
+
+
+def validate_expression(expression: Selector, path: str, invalid_values: bool = False) -> list[FieldError]:
+    found = validate_values(expression, path)
     key = expression.get("key", "")
     found.extend(invalid_value(f"{path}.key", key, text) for text in names.qualified_name(key))
     if not invalid_values:
-        for index, value in enumerate(values):
+        for index, value in enumerate(expression.get("values") or ()):
             found.extend(invalid_value(f"{path}.values[{index}]", value, text) for text in names.label_value(value))
     return found
 

@@ -98,7 +98,8 @@ class _Planner:
 
     def _complete(self, obj: Object) -> Object:
         found: Object = copy.deepcopy(obj)
-        meta = {"name": self.object_name, **(found.pop("metadata", None) or {})}
+        named = {"name": self.object_name} if "get" in self.kind.verbs else {}
+        meta = {**named, **(found.pop("metadata", None) or {})}
         return {"apiVersion": self.kind.api_version, "kind": self.kind.kind, "metadata": meta, **found}
 
     def plan(self) -> Plan:

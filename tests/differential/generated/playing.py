@@ -16,6 +16,9 @@ from tests.differential.generated.corpus import Answer
 from tests.differential.model import AGENT
 from tests.differential.record import RealServer
 
+from kloster.apiserver.authorization.always import PrivilegedGroups, Union
+from kloster.apiserver.authorization.rbac import Rbac
+from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import ServedCluster
 
 # What the real server itself writes to once they are stored, a moment later.
@@ -95,6 +98,8 @@ async def play_ours(cluster: ServedCluster, plan: Plan, only: Iterable[str] | No
 
 async def prepare_ours(minor: str) -> ServedCluster:
     cluster = await world.make(minor)
+    roles = StoredRoles(cluster.store, lambda entry: cluster.view.object(entry) or {})
+    cluster.authorizer = Union([PrivilegedGroups(), Rbac(roles)])
     api = world.Api(cluster, agent=AGENT)
     for path, obj in _SURROUNDINGS:
         await api.ok("POST", path, obj)

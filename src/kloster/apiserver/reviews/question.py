@@ -24,6 +24,8 @@ def _read(call: Call) -> Object:
     options = write_options.parse(call, "CreateOptions")
     item = bodies.read(call, bodies.expect(kind), options.validation)
     create.place(call, item)
+    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        item["metadata"].pop(name, None)
     fields = track_update(
         None,
         item,
