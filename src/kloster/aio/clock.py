@@ -48,17 +48,17 @@ class ShiftedClock:
     """Another clock whose time of day is `ahead` by so many seconds. Waiting and monotonic time are the other's."""
 
     def __init__(self, other: Clock, ahead: float = 0.0) -> None:
-        self._other = other
+        self.other = other
         self.ahead = ahead
 
     def now(self) -> float:
-        return self._other.now() + self.ahead
+        return self.other.now() + self.ahead
 
     def monotonic(self) -> float:
-        return self._other.monotonic()
+        return self.other.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        await self._other.sleep(seconds)
+        await self.other.sleep(seconds)
 
 
 class VirtualClock:

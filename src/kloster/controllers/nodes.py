@@ -1,30 +1,38 @@
 """node-lifecycle-controller: which nodes are alive, and what that means for pods.
 
-A node whose lease was not renewed for 40 s is no longer believed: its Ready condition becomes Unknown. Conditions
+A node whose lease was not renewed for 50 s (40 s until 1.31) is no longer believed: its conditions become Unknown. They
 become taints: a node that is not ready repels new pods (NoSchedule) and, through NoExecute taints, evicts those that
 do not tolerate it, after their tolerationSeconds. Pods on such a node are marked not ready, so that services leave
 them out. A controller that has just started gives every node the whole grace period: it cannot know whether the node
 was silent or nobody was listening.
 
 Only clusters with nodes of their own run it (the embedded host): a virtual cluster's nodes are views of the host's.
+Where a test has lost a node for its cluster (`workloads.lostnodes`), `LOST` does the same there with that node alone.
+If all nodes are lost upstream evicts nobody, since then it may be the control plane that is cut off; `LOST` does, as if
+there were others. When the cluster's time was moved on, it counts from when it would have noticed.
 Source: https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller and
 https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kloster.aio.clock import parse_rfc3339, rfc3339
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
+from kloster.client.api import Change
 from kloster.client.resources import LEASES, NODES, PODS
 from kloster.placement.taints import tolerates
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
+from kloster.workloads import lostnodes
 
-GRACE = 40.0
+GRACE = 50.0
+OLD_GRACE = {"1.31": 40.0}
 MONITOR = 5.0
 FIRST_SEEN = "node-lifecycle first seen"
+PLANNED = "node-lifecycle planned evictions"
+DOUBTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 LEASE_NAMESPACE = "kube-node-lease"
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -83,17 +91,39 @@ async def reconcile(context: Context, key: Key) -> Result | None:
     if node is None:
         return None
     now = context.clock.now()
-    if _silent(context, node, now):
-        node = await _doubt(context, node, now)
-    taints = wanted_taints(node, now)
+    return await _look_after(context, node, now if _silent(context, node, now) else None, now)
+
+
+async def reconcile_lost(context: Context, key: Key) -> Result | None:
+    node = context.source.get(NODES, "", key.name)
+    since = lostnodes.silent_since(node)
+    if node is None or since is None:
+        _reprieve(context, key.name)
+        return None
+    now, due = context.clock.now(), since + _grace(context)
+    if now < due:
+        return Result(due - now)
+    return await _look_after(context, node, min(now, due + MONITOR), now)
+
+
+def _grace(context: Context) -> float:
+    return OLD_GRACE.get(str(context.settings.get("minor", "")), GRACE)
+
+
+async def _look_after(context: Context, node: Object, doubted: float | None, now: float) -> Result:
+    """What follows from the node's conditions, and from nothing having been heard of it since some while: `doubted` is
+    when that was noticed."""
+    if doubted is not None:
+        node = await _doubt(context, node, doubted)
+    taints = wanted_taints(node, now if doubted is None else doubted)
+    metadata = node["metadata"]
     if taints != (node["spec"].get("taints") or []):
-        metadata = node["metadata"]
         patch = {
             "metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
             "spec": {"taints": taints or None},
         }
-        await context.client.patch(NODES, "", key.name, patch)
-    after = await _evict(context, key.name, taints, now)
+        await context.client.patch(NODES, "", metadata["name"], patch)
+    after = await _evict(context, metadata["name"], taints, now)
     return Result(MONITOR if after is None else min(after, MONITOR))
 
 
@@ -103,27 +133,46 @@ def _silent(context: Context, node: Object, now: float) -> bool:
     first: dict[str, float] = context.memory.setdefault(FIRST_SEEN, {})
     lease = context.source.get(LEASES, LEASE_NAMESPACE, name)
     renewed = ((lease or {}).get("spec") or {}).get("renewTime")
-    return now - max(parse_rfc3339(renewed) if renewed else 0.0, first.setdefault(name, now)) > GRACE
+    heard = max(parse_rfc3339(renewed) if renewed else 0.0, first.setdefault(name, now))
+    return now - heard > _grace(context)
+
+
+def unknown_conditions(conditions: Sequence[Object], created: str, now: float) -> list[Object]:
+    """A node's conditions when nothing is heard of it any longer; those that it never told are added."""
+    found = []
+    for one in conditions:
+        if one["type"] in DOUBTED and one["status"] != "Unknown":
+            reason, message = "NodeStatusUnknown", "Kubelet stopped posting node status."
+            one = {**one, "status": "Unknown", "reason": reason, "message": message, "lastTransitionTime": rfc3339(now)}
+        found.append(one)
+    told = {one["type"] for one in found}
+    return found + [
+        {
+            "type": type,
+            "status": "Unknown",
+            "lastHeartbeatTime": created,
+            "lastTransitionTime": rfc3339(now),
+            "reason": "NodeStatusNeverUpdated",
+            "message": "Kubelet never posted node status.",
+        }
+        for type in DOUBTED
+        if type not in told
+    ]
 
 
 async def _doubt(context: Context, node: Object, now: float) -> Object:
-    """Set the Ready condition to Unknown and the node's pods to not ready."""
+    """Set the node's conditions to Unknown and its pods to not ready."""
     conditions = (node.get("status") or {}).get("conditions") or []
-    if any(one["type"] == "Ready" and one["status"] == "Unknown" for one in conditions):
+    metadata = node["metadata"]
+    wanted = unknown_conditions(conditions, metadata["creationTimestamp"], now)
+    if wanted == conditions:
         return node
-    ready = {
-        "type": "Ready",
-        "status": "Unknown",
-        "lastHeartbeatTime": next((one["lastHeartbeatTime"] for one in conditions if one["type"] == "Ready"), None),
-        "lastTransitionTime": rfc3339(now),
-        "reason": "NodeStatusUnknown",
-        "message": "Kubelet stopped posting node status.",
-    }
-    name = node["metadata"]["name"]
-    others = [one for one in conditions if one["type"] != "Ready"]
-    patch = {"metadata": {"uid": node["metadata"]["uid"]}, "status": {"conditions": [*others, ready]}}
+    was_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    name = metadata["name"]
+    patch = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": wanted}}
     node = await context.client.patch(NODES, "", name, patch, subresource="status")
-    context.recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+    if was_ready:
+        context.recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
     for pod in _pods(context, name):
         await _mark(context, pod, now)
     return node
@@ -148,6 +197,8 @@ async def _mark(context: Context, pod: Object, now: float) -> None:
     except StatusError as error:
         if error.code not in (404, 409):
             raise
+        return
+    context.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
 
 async def _evict(context: Context, node: str, taints: list[Object], now: float) -> float | None:
@@ -155,6 +206,7 @@ async def _evict(context: Context, node: str, taints: list[Object], now: float) 
     if not any(one["effect"] == "NoExecute" for one in taints):
         return None
     soonest: float | None = None
+    planned: dict[str, Object] = context.memory.setdefault(PLANNED, {}).setdefault(node, {})
     for pod in _pods(context, node):
         if pod["metadata"].get("deletionTimestamp"):
             continue
@@ -162,17 +214,58 @@ async def _evict(context: Context, node: str, taints: list[Object], now: float) 
         if left is None:
             continue
         if left > 0:
+            planned[pod["metadata"]["uid"]] = pod
             soonest = left if soonest is None else min(soonest, left)
             continue
-        metadata = pod["metadata"]
-        text = f"Marking for deletion Pod {metadata['namespace']}/{metadata['name']}"
-        context.recorder.event(pod, "Normal", "TaintManagerEviction", text)
-        try:
-            await context.client.delete(PODS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
-        except StatusError as error:
-            if error.code not in (404, 409):
-                raise
+        planned.pop(pod["metadata"]["uid"], None)
+        _say(context, pod, "Marking for deletion")
+        await _remove(context, pod, now)
     return soonest
 
 
-CONTROLLER = Controller("node-lifecycle-controller", (Watch(NODES),), reconcile)
+async def _remove(context: Context, pod: Object, now: float) -> None:
+    """Delete a pod and say why in its status."""
+    metadata = pod["metadata"]
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "lastTransitionTime": rfc3339(now),
+        "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint",
+    }
+    patch = {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [condition]}}
+    place = metadata["namespace"], metadata["name"]
+    try:
+        await context.client.patch(PODS, *place, patch, type="strategic", subresource="status")
+        await context.client.delete(PODS, *place, uid=metadata["uid"])
+    except StatusError as error:
+        if error.code not in (404, 409):
+            raise
+
+
+def _reprieve(context: Context, node: str) -> None:
+    """The node is there again: the pods that it has kept may stay."""
+    for uid, pod in context.memory.get(PLANNED, {}).pop(node, {}).items():
+        metadata = pod["metadata"]
+        present = context.source.get(PODS, metadata["namespace"], metadata["name"])
+        if (
+            present is not None
+            and present["metadata"]["uid"] == uid
+            and not present["metadata"].get("deletionTimestamp")
+        ):
+            _say(context, present, "Cancelling deletion of")
+
+
+def _say(context: Context, pod: Object, what: str) -> None:
+    text = f"{what} Pod {pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    context.recorder.for_component("taint-eviction-controller").event(pod, "Normal", "TaintManagerEviction", text)
+
+
+def _lost_or_back(change: Change) -> bool:
+    return any(lostnodes.silent_since(one) is not None for one in (change.old, change.new))
+
+
+CONTROLLER = Controller("node-lifecycle-controller", (Watch(NODES),), reconcile, component="node-controller")
+LOST = Controller(
+    "node-lifecycle-controller", (Watch(NODES, relevant=_lost_or_back),), reconcile_lost, component="node-controller"
+)

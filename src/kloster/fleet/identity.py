@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kloster.apiserver.http.tls import Material
-from kloster.apiserver.pki import Authority, Pair, key_pem, load_key, new_key
+from kloster.apiserver.pki import CERTIFICATE_LIFETIME, Authority, Pair, key_pem, load_key, new_key
 
 RENEW_BEFORE = 30 * 86400.0
 LONGEST_NAME = 64  # characters of a common name (RFC 5280)
@@ -45,9 +45,10 @@ class Identity:
         of which cluster it would have to be."""
         return Material(self.serving.certificate, self.serving.key)
 
-    def admin(self, now: float) -> Pair:
-        """A client certificate of a cluster-admin."""
-        return Authority.load(self.authority).client("kubernetes-admin", ["system:masters"], now)
+    def admin(self, now: float, longer: float = 0.0) -> Pair:
+        """A client certificate of a cluster-admin, valid for a year and `longer`."""
+        lifetime = CERTIFICATE_LIFETIME + longer
+        return Authority.load(self.authority).client("kubernetes-admin", ["system:masters"], now, lifetime)
 
 
 def create(name: str, names: Sequence[str], now: float) -> Identity:

@@ -10,9 +10,10 @@ from kloster.apimachinery import Object
 from kloster.fleet.identity import Identity
 
 
-def admin(name: str, server: str, identity: Identity, now: float) -> Object:
-    """A kubeconfig whose user is cluster-admin by a client certificate."""
-    pair = identity.admin(now)
+def admin(name: str, server: str, identity: Identity, now: float, ahead: float = 0.0) -> Object:
+    """A kubeconfig whose user is cluster-admin by a client certificate, valid for a year of a cluster whose time is so
+    many seconds ahead."""
+    pair = identity.admin(now, ahead)
     return {
         "apiVersion": "v1",
         "kind": "Config",

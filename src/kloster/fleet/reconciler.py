@@ -240,7 +240,8 @@ class Fleet:
                 return
             raise StatusError(409, "Conflict", f'the Secret "{name}" exists and does not belong to this cluster')
         server = url(self.shared.bind, port)
-        document = kubeconfig.admin(metadata["name"], server, made.identity, context.clock.now())
+        ahead = made.origin.ahead if made.origin is not None else 0.0
+        document = kubeconfig.admin(metadata["name"], server, made.identity, context.clock.now(), ahead)
         body = {
             "apiVersion": "v1",
             "kind": "Secret",

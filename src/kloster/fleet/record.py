@@ -21,6 +21,7 @@ class Origin:
     revision    the source's newest at that moment
     time        seconds since 1970
     layers      ids of the layers that hold the source's state of that moment, the topmost first
+    ahead       seconds by which a test had moved the source's time on
     """
 
     namespace: str
@@ -29,6 +30,7 @@ class Origin:
     revision: int
     time: float
     layers: tuple[str, ...]
+    ahead: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from kloster.apiserver.rehearsal import Rehearsal
 from kloster.client.api import Change
 from kloster.client.portforward import PortForward
 from kloster.client.resources import EVENTS
-from kloster.controllers import select
+from kloster.controllers import REHEARSED_TABLE, select
 from kloster.fleet import identity, memory, parked, record
 from kloster.fleet.assembly import Assembled, assemble
 from kloster.fleet.lifecycle import flatten, fork
@@ -180,7 +180,8 @@ class Shard:
                 frozen = await fork.freeze(self.shared, cluster)
                 self.on_layers(wish.id, cluster.record.needed)
                 self._lessen(wish, cluster)
-                return frozen
+                rehearsal = self.rehearsals.get(wish.id)
+                return frozen if rehearsal is None else dataclasses.replace(frozen, ahead=rehearsal.clock.ahead)
 
     def _lessen(self, wish: Wish, cluster: Assembled) -> None:
         """Have a cluster on many layers stand on few, in the background."""
@@ -226,7 +227,7 @@ class Shard:
             raise StoreBroken(
                 f"{directory / 'cluster.json'} is missing; restore it from a backup or delete the cluster"
             )
-        rehearsal = self._rehearsal(wish)
+        rehearsal = self._rehearsal(wish, found.origin.ahead if found.origin is not None else 0.0)
         clock = rehearsal.clock if rehearsal is not None else self.clock
         dialer = HostDialer(self.hub, wish.tenancy, PortForward(self.hub.client.transport))
         cluster = await assemble(self.shared, found, self.settings, self.connector(wish.tenancy), clock, dialer)
@@ -240,14 +241,17 @@ class Shard:
         self._lessen(wish, cluster)
         return cluster
 
-    def _rehearsal(self, wish: Wish) -> Rehearsal | None:
-        """What a test has recorded and asked for; it stays when the cluster is parked."""
+    def _rehearsal(self, wish: Wish, ahead: float) -> Rehearsal | None:
+        """What a test has recorded and asked for; it stays when the cluster is parked.
+
+        ahead   how far the cluster's time is ahead to begin with, as its source's was
+        """
         if not wish.spec.testing:
             self.rehearsals.pop(wish.id, None)
             return None
         found = self.rehearsals.get(wish.id)
         if found is None:
-            found = Rehearsal(ShiftedClock(self.clock), lambda: self._look_again(wish.id))
+            found = Rehearsal(ShiftedClock(self.clock, ahead), lambda: self._look_again(wish.id))
             self.rehearsals[wish.id] = found
         return found
 
@@ -266,11 +270,12 @@ class Shard:
 
     def _controllers(self, wish: Wish) -> list[Controller]:
         spec = wish.spec
-        syncer = Syncer(self.hub, wish.tenancy, spec.policy)
+        syncer = Syncer(self.hub, wish.tenancy, spec.policy, rehearsed=spec.testing)
         crossing = spec.to_host | spec.from_host
         if wish.resting:
             crossing -= {"pods"}
-        return [*select(spec.controllers), *syncer_controllers(syncer, crossing)]
+        rehearsed = REHEARSED_TABLE if spec.testing else ()
+        return [*select(spec.controllers), *rehearsed, *syncer_controllers(syncer, crossing)]
 
     async def put_away(self, wish: Wish, cluster: Assembled, due: float | None) -> None:
         await cluster.close()

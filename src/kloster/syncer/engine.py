@@ -20,7 +20,7 @@ import structlog
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change, Resource
-from kloster.client.resources import EVENTS
+from kloster.client.resources import EVENTS, NODES
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
 from kloster.syncer import texts
 from kloster.syncer.actions import (
@@ -38,6 +38,7 @@ from kloster.syncer.hub import HostHub, owned
 from kloster.syncer.names import Tenancy, virtual_key
 from kloster.syncer.references import References
 from kloster.syncer.translator import Related, Translator, World
+from kloster.workloads.lostnodes import silent_since
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +55,7 @@ class Syncer:
     """Syncs one virtual cluster with the host behind `hub`.
 
     crossing    plurals of the kinds that are synced
+    rehearsed   tests may lose nodes for this cluster (`workloads.lostnodes`)
     """
 
     def __init__(
@@ -62,11 +64,14 @@ class Syncer:
         tenancy: Tenancy,
         policy: Mapping[str, Any] | None = None,
         crossing: frozenset[str] = frozenset(),
+        *,
+        rehearsed: bool = False,
     ) -> None:
         self.hub = hub
         self.tenancy = tenancy
         self.policy: Mapping[str, Any] = policy or {}
         self.crossing = crossing
+        self.rehearsed = rehearsed
         self.references: References | None = None
         self._followers = 0
 
@@ -83,7 +88,15 @@ class Syncer:
             context.settings,
             references.referrers if references is not None else _nobody,
             self.crossing,
+            self.lost(context),
         )
+
+    def lost(self, context: Context) -> frozenset[str]:
+        """The nodes of which this cluster hears nothing."""
+        if not self.rehearsed:
+            return frozenset()
+        nodes = context.source.list(NODES)
+        return frozenset(one["metadata"]["name"] for one in nodes if silent_since(one) is not None)
 
     def follow_references(self, context: Context) -> Callable[[], None]:
         """Keep `references` while anybody needs them. Returns how to end that."""

@@ -62,6 +62,8 @@ def node_controller(syncer: Syncer) -> Controller:
 async def _reconcile(syncer: Syncer, context: Context, name: str) -> None:
     host = syncer.hub.source.get(NODES, "", name)
     present = context.source.get(NODES, "", name)
+    if name in syncer.lost(context):
+        return  # nothing is heard of it
     used = syncer.references is not None and syncer.references.runs_on(name)
     try:
         if host is None or not used:
@@ -75,10 +77,25 @@ async def _reconcile(syncer: Syncer, context: Context, name: str) -> None:
             present = await context.client.patch(NODES, "", name, patch)
         status = shown_status(host, context.settings.get("version", ""))
         if _visible(status) != _visible(present.get("status") or {}):
-            await context.client.patch(NODES, "", name, {"status": status}, subresource="status")
+            back = _turn(status, present.get("status") or {}, context.clock.now())
+            node = await context.client.patch(NODES, "", name, {"status": status}, subresource="status")
+            if back:
+                text = f"Node {name} status is now: NodeReady"
+                context.recorder.for_component("kubelet").event(node, "Normal", "NodeReady", text)
     except StatusError as error:
         if error.code not in (404, 409):
             raise
+
+
+def _turn(status: Object, present: Object, now: float) -> bool:
+    """Date what has changed since it was last told. Returns whether the node has become ready again."""
+    before = {one["type"]: one["status"] for one in present.get("conditions") or ()}
+    for one in status["conditions"]:
+        if before.get(one["type"], one["status"]) != one["status"]:
+            one["lastTransitionTime"] = one["lastHeartbeatTime"] = rfc3339(now)
+    return before.get("Ready") == "Unknown" and any(
+        one["type"] == "Ready" and one["status"] == "True" for one in status["conditions"]
+    )
 
 
 def _changes(wanted: Object, present: Object) -> Object:

@@ -23,6 +23,7 @@ class World:
     host_lookup   (resource, name) → object in the cluster's host namespace
     referrers     (kind, namespace, name) → living virtual pods that refer to it
     crossing      plurals that are synced
+    lost          names of nodes of which the cluster hears nothing, because a test wants that
     now           seconds since the epoch
     settings      cluster settings (domain, service CIDR, ...)
     """
@@ -36,6 +37,7 @@ class World:
     settings: Mapping[str, Any] = field(default_factory=dict)
     referrers: Callable[[str, str, str], Sequence[tuple[str, str]]] = lambda *_: ()
     crossing: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
 
 class Refused(Exception):

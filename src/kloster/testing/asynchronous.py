@@ -24,8 +24,8 @@ T = TypeVar("T")
 class AsyncCluster:
     """A virtual cluster. Use it as an async context manager. Arguments are `Cluster`'s.
 
-    cluster    the same cluster for synchronous code; configurations of client libraries, `requests`, `faults`, `clock`
-               and `pods` are there (they answer in about a millisecond; what waits belongs into a thread)
+    cluster    the same cluster for synchronous code; configurations of client libraries, `requests`, `faults`, `clock`,
+               `pods` and `nodes` are there (they answer in about a millisecond; what waits belongs into a thread)
     """
 
     def __init__(

@@ -3,10 +3,15 @@
     cluster.clock.advance("30d")
 
 It is the time of this cluster's API server and controllers: creation times, TTLs, cron jobs, deadlines, the expiry of
-tokens and events. It runs on as time does, from where it was moved to, never goes back, and is 360 days ahead at most.
+tokens, client certificates and events. It runs on as time does, from where it was moved to, never goes back, and is 100
+years ahead at most. A fork begins with the time of its source, ahead as that was when it was forked (and is set back to
+that by a reset).
+
 What lives elsewhere does not share it: the host and its nodes, hence what the kubelet writes (when a container
-started); other clusters, forks of this one among them, which begin with the real time; clients, whose leases go by
-their own clocks and are left alone.
+started); other clusters; clients. So certificates of servers, which clients look at, do not expire, and leases of
+clients (leader election, kopf's peering) go by the clients' own clocks and are left alone. `Cluster` itself is let in
+by the real time; a client with the cluster's kubeconfig is answered 401 once its certificate, valid for a year, has
+expired by the cluster's.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from kloster.testing.clock import Clock
 from kloster.testing.errors import TestingError, WaitTimeout
 from kloster.testing.fleets import AGENT, Fleet, common
 from kloster.testing.libraries import Libraries
+from kloster.testing.nodes import Nodes
 from kloster.testing.pods import Pods
 from kloster.testing.resources import ACCEPT, Resources
 from kloster.testing.traffic import Faults, Requests
@@ -52,6 +53,7 @@ class Cluster(Libraries):
     faults    requests that are to fail
     clock     its time
     pods      what happens to them
+    nodes     those that are lost
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Cluster(Libraries):
         self.faults = Faults(self)
         self.clock = Clock(self)
         self.pods = Pods(self)
+        self.nodes = Nodes(self)
         if version:
             self.spec["kubernetesVersion"] = virtualclusters.version(version)
         self._fleet = fleet

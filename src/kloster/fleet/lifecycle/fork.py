@@ -42,18 +42,20 @@ class NotServed(StoreFailed):
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A cluster's state at one revision, ready to be stood upon. `layers` are ids, the topmost first."""
+    """A cluster's state at one revision, ready to be stood upon. `layers` are ids, the topmost first; `ahead` is how
+    many seconds its time was moved on by a test."""
 
     minor: str
     revision: int
     layers: tuple[str, ...]
+    ahead: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Frozen:
-        return cls(data["minor"], data["revision"], tuple(data["layers"]))
+        return cls(data["minor"], data["revision"], tuple(data["layers"]), data.get("ahead", 0.0))
 
 
 async def freeze(shared: Shared, cluster: Assembled) -> Frozen:
@@ -93,7 +95,7 @@ def _record(shared: Shared, cluster: Assembled) -> None:
 async def make_record(shared: Shared, wish: Wish, source: Wish, frozen: Frozen, settings: Settings) -> Record:
     """Step 5: write the fork's record, durably. It has keys of its own; `wish.reset` counts as done."""
     namespace, name, now = wish.namespace, wish.name, shared.clock.now()
-    origin = record.Origin(source.namespace, source.name, source.id, frozen.revision, now, frozen.layers)
+    origin = record.Origin(source.namespace, source.name, source.id, frozen.revision, now, frozen.layers, frozen.ahead)
     keys = identity.create(name, serving_names(namespace, name, settings, shared.bind), now)
     made = Record(wish.id, namespace, name, frozen.minor, frozen.layers, keys, origin=origin, reset=wish.reset)
     await save_new(shared, made)

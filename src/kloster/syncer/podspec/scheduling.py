@@ -58,7 +58,9 @@ def translate(world: World, virtual: Object) -> Object:
     if spec.get("affinity"):
         host["affinity"] = _affinity(world, virtual, spec["affinity"])
     if spec.get("nodeName"):
-        host["affinity"] = _on_node(host.get("affinity") or {}, spec["nodeName"])
+        host["affinity"] = _on_node(host.get("affinity") or {}, "In", spec["nodeName"])
+    for node in sorted(world.lost):
+        host["affinity"] = _on_node(host.get("affinity") or {}, "NotIn", node)
     if spec.get("topologySpreadConstraints"):
         host["topologySpreadConstraints"] = [_spread(world, virtual, one) for one in spec["topologySpreadConstraints"]]
     return host
@@ -117,12 +119,19 @@ def tolerations(spec: Object, policy: Mapping[str, Any]) -> list[Object]:
     ]
 
 
-def _on_node(affinity: Object, node: str) -> Object:
+def apart(spec: Object) -> frozenset[str]:
+    """The nodes that a pod must not be on, whatever else there is."""
+    wanted = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED) or {}
+    fields = [one for term in wanted.get("nodeSelectorTerms") or () for one in term.get("matchFields") or ()]
+    return frozenset(name for one in fields if one["operator"] == "NotIn" for name in one.get("values") or ())
+
+
+def _on_node(affinity: Object, operator: str, node: str) -> Object:
     """A tenant's choice of a node is a wish to the host's scheduler: it must not get around taints and capacity."""
     field = "requiredDuringSchedulingIgnoredDuringExecution"
     on_nodes = affinity.get("nodeAffinity") or {}
     terms = (on_nodes.get(field) or {}).get("nodeSelectorTerms") or [{}]
-    this = {"key": "metadata.name", "operator": "In", "values": [node]}
+    this = {"key": "metadata.name", "operator": operator, "values": [node]}
     confined = [{**term, "matchFields": [*(term.get("matchFields") or ()), this]} for term in terms]
     return {**affinity, "nodeAffinity": {**on_nodes, field: {"nodeSelectorTerms": confined}}}
 

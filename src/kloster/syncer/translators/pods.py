@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from kloster.apimachinery import Object
 from kloster.client.api import Change
-from kloster.client.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
+from kloster.client.resources import CONFIG_MAPS, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, SECRETS
 from kloster.syncer import references
 from kloster.syncer.actions import (
     Action,
@@ -31,6 +31,7 @@ from kloster.syncer.actions import (
 from kloster.syncer.names import TOKENS_OF, UID, virtual_key
 from kloster.syncer.podspec import containers, isolation, metadata, scheduling, volumes
 from kloster.syncer.translator import Refused, Related, Translator, World
+from kloster.workloads.lostnodes import silent_since
 from kloster.workloads.pods import is_terminal
 from kloster.workloads.volumes import claims_of, is_made_for
 
@@ -63,11 +64,17 @@ def decide(world: World, virtual: Object | None, host: Object | None) -> Sequenc
         return [] if host is None or _leaving(host) else [_delete(host, None)]
     if host is not None and host["metadata"]["annotations"].get(UID) != virtual["metadata"]["uid"]:
         return [] if _leaving(host) else [_delete(host, None)]
+    if world.lost and _node(virtual, host) in world.lost:
+        return []  # nothing is heard of it, and it hears nothing
     if _leaving(virtual):
         return _end(world, virtual, host)
     if host is None:
         return _begin(world, virtual)
     return _keep(world, virtual, host)
+
+
+def _node(virtual: Object, host: Object | None) -> str:
+    return str(virtual["spec"].get("nodeName") or (host or {"spec": {}})["spec"].get("nodeName") or "")
 
 
 def _leaving(pod: Object) -> bool:
@@ -166,6 +173,8 @@ def _end(world: World, virtual: Object, host: Object | None) -> list[Action]:
 def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
     """Both exist: bring changes down, binding and status up."""
     actions: list[Action] = []
+    if not _node(virtual, host) and not _leaving(host) and _is_misplaced(world, virtual, host):
+        return [_delete(host, 0)]
     if _leaving(host):
         actions.append(DeleteVirtual(virtual["metadata"]["uid"], host["metadata"].get("deletionGracePeriodSeconds")))
     else:
@@ -180,6 +189,12 @@ def _keep(world: World, virtual: Object, host: Object) -> list[Action]:
     if node and not virtual["spec"].get("nodeName"):
         actions.append(BindVirtual(node))
     return actions + told
+
+
+def _is_misplaced(world: World, virtual: Object, host: Object) -> bool:
+    """Whether the nodes that it waits for are others than when it was made: some were lost since, or have come back."""
+    before = scheduling.apart(host["spec"])
+    return bool(world.lost or before) and before != scheduling.apart(scheduling.translate(world, virtual))
 
 
 def _changes(world: World, virtual: Object, host: Object) -> list[Action]:
@@ -287,4 +302,19 @@ def _needed(kind: str) -> Related:
     return of_host
 
 
-TRANSLATOR = Translator(PODS, "Pod", decide, on_host={resource: _needed(kind) for kind, resource in NEEDED.items()})
+def _of_node(change: Change, world: World) -> Sequence[tuple[str, str]]:
+    """A test has lost a node, or given it back: the pods there, and those that wait for a node."""
+    if all(silent_since(one) is None for one in (change.old, change.new)):
+        return ()
+    name = change.object["metadata"]["name"]
+    pods = (one for one in world.virtual_list(PODS, "") if one["spec"].get("nodeName", name) == name)
+    return [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in pods]
+
+
+TRANSLATOR = Translator(
+    PODS,
+    "Pod",
+    decide,
+    related={NODES: _of_node},
+    on_host={resource: _needed(kind) for kind, resource in NEEDED.items()},
+)
