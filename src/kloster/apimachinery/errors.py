@@ -96,10 +96,12 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return golang.general(value)
     if isinstance(value, list | dict) and _is_large(value):
-        return _beginning(value)
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return _beginning(value).translate(_HTML)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).translate(_HTML)
 
 
+#: Go escapes in JSON what HTML would stumble over.
+_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 _MOST_PARTS = 1000
 _MOST_TEXT = 2_000
 _pieces = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).iterencode

@@ -173,7 +173,7 @@ class _Coster:
         self.set_entries(node, self.entries(source))
 
     def _sized(self, node: tree.Node) -> Sized:
-        path: Path | None = self.path(node)
+        path: Path | None = self.path(node) or None
         if path and path[0] in (tree.ACCUMULATOR, "__result__"):
             path = None
         return Sized(_type(node), path, node, self.size(node))

@@ -81,11 +81,23 @@ def _wide_cells(crd: Object, now: float) -> list[Any]:
     ]
 
 
+def _of(minor: int) -> Strategy:
+    """Minors differ in the functions that validation rules can call, and in columns."""
+    return dataclasses.replace(
+        STRATEGY,
+        validate=lambda crd: validation.validate(crd, minor),
+        cells=_cells if minor < _WIDE_SINCE else _wide_cells,
+    )
+
+
+_NEWEST = 37
+_WIDE_SINCE = 37
+
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
-    validate=validation.validate,
+    validate=lambda crd: validation.validate(crd, _NEWEST),
     validate_update=validation.validate_update,
     validate_status=validation.validate_status,
     generation=True,
@@ -93,4 +105,4 @@ STRATEGY = Strategy(
     unconditional_update=False,
     cells=_cells,
 )
-CHANGED = {"1.37": dataclasses.replace(STRATEGY, cells=_wide_cells)}
+CHANGED = {f"1.{minor}": _of(minor) for minor in range(31, _NEWEST + 1)}

@@ -18,6 +18,7 @@ import orjson
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value, not_supported, required
+from kloster.apimachinery.rules import definitions as rules
 from kloster.apimachinery.structural import checks as schemas
 from kloster.apimachinery.structural.model import Structural
 from kloster.kinds import checks, conditions, metadata, names
@@ -58,10 +59,10 @@ _AT_ROOT_SHOWN = (
 )
 
 
-def validate(definition: Object) -> Iterator[FieldError]:
-    """Findings about a definition."""
+def validate(definition: Object, minor: int) -> Iterator[FieldError]:
+    """Findings about a definition, in Kubernetes 1.`minor`."""
     yield from _name(definition)
-    yield from _spec(definition["spec"])
+    yield from _spec(definition["spec"], minor)
     yield from _status(definition)
     yield from _approval(definition)
     if definition["spec"].get("preserveUnknownFields"):
@@ -101,7 +102,7 @@ def _schema(version: Object) -> Object | None:
 # --- the spec -----------------------------------------------------------------------------------------------------
 
 
-def _spec(spec: Object) -> Iterator[FieldError]:
+def _spec(spec: Object, minor: int) -> Iterator[FieldError]:
     group, versions = checks.text(spec.get("group")), spec.get("versions") or []
     if not group:
         yield required("spec.group")
@@ -119,11 +120,11 @@ def _spec(spec: Object) -> Iterator[FieldError]:
         for index, version in enumerate(versions):
             if "schema" in shared or _schema(version) is None:
                 yield required(f"spec.versions[{index}].schema.openAPIV3Schema")
-    yield from _versions(versions, shared)
+    yield from _versions(versions, shared, minor)
     yield from _required_names(spec["names"])
     yield from _names(spec["names"], "spec.names")
     has_status = any(_has_status(version) for version in versions)
-    yield from _parts(shared, "spec", has_status)
+    yield from _parts(shared, "spec", has_status, minor)
     yield from _conversion(spec)
 
 
@@ -139,7 +140,7 @@ def _has_status(version: Object) -> bool:
     return (version.get("subresources") or {}).get("status") is not None
 
 
-def _versions(versions: list[Object], shared: Object) -> Iterator[FieldError]:
+def _versions(versions: list[Object], shared: Object, minor: int) -> Iterator[FieldError]:
     listed = [version.get("name", "") for version in versions]
     for index, version in enumerate(versions):
         at = f"spec.versions[{index}]"
@@ -150,7 +151,7 @@ def _versions(versions: list[Object], shared: Object) -> Iterator[FieldError]:
                 yield invalid_value("spec.version", name, ",".join(texts))
         yield from _deprecation(version, at)
         own = {name: value for name in _SHARED if name not in shared and (value := version.get(name)) is not None}
-        yield from _parts(own, at, _has_status(version))
+        yield from _parts(own, at, _has_status(version), minor)
     if len(set(listed)) != len(listed):
         yield invalid_value("spec.versions", _shown(versions, shared), "must contain unique version names")
     if sum(bool(version.get("storage")) for version in versions) != 1:
@@ -193,13 +194,13 @@ def _deprecation(version: Object, at: str) -> Iterator[FieldError]:
             break
 
 
-def _parts(own: Object, at: str, has_status: bool) -> Iterator[FieldError]:
+def _parts(own: Object, at: str, has_status: bool, minor: int) -> Iterator[FieldError]:
     """The parts of a version, or those that all versions share."""
     schema = _schema(own)
     if schema is not None:
         place = f"{at}.{'validation' if at == 'spec' else 'schema'}.openAPIV3Schema"
         yield from _root(schema, place, has_status)
-        yield from _known.findings(schema, place)
+        yield from _known.findings(schema, place, minor)
     scale = (own.get("subresources") or {}).get("scale")
     if scale is not None:
         yield from _scale(scale, f"{at}.subresources.scale")
@@ -212,18 +213,18 @@ def _parts(own: Object, at: str, has_status: bool) -> Iterator[FieldError]:
 
 class _KnownSchemas:
     """Remembers which schemas were found good, by their content: many clusters install the same definitions, and the
-    walk through a large schema takes a tenth of a second."""
+    walk through a large schema, with the compilation of its rules, takes a tenth of a second."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
-    def findings(self, schema: Object, place: str) -> list[FieldError]:
-        digest = hashlib.blake2b(orjson.dumps(schema), digest_size=16).digest()
+    def findings(self, schema: Object, place: str, minor: int) -> list[FieldError]:
+        digest = hashlib.blake2b(orjson.dumps([minor, schema]), digest_size=16).digest()
         if digest in self._good:
             self._good.move_to_end(digest)
             return []
-        found = schemas.validate(schema, place, embedded.validate)
+        found = schemas.validate(schema, place, embedded.validate) or rules.validate(schema, place, minor)
         if not found:
             self._good[digest] = None
             if len(self._good) > self._limit:
