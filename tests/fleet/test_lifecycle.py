@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 from tests.fleet.world import World, config_map, eventually, exists, fleet, gone, in_fleet, make_namespace, read, write
 
+from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
+from kloster.client.api import Resource
+from kloster.client.client import Client
 from kloster.client.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS
 from kloster.fleet import assembly
 from kloster.fleet.virtualcluster import FINALIZER, VIRTUAL_CLUSTERS, condition
@@ -78,6 +83,59 @@ async def test_a_cluster_that_could_not_be_opened_is_opened_at_the_next_attempt(
         patched.setattr(assembly, "expire_events", expire)
         await world.create("dev")
     await write(await world.client("dev"), "mine")
+
+
+@in_fleet
+async def test_nothing_is_made_before_it_is_certain_to_be_cleaned_up(world: World) -> None:
+    """The finalizer comes first: whoever deletes the object before that finds nothing left of it."""
+    await world.create("dev")
+    source = await world.client("dev")
+    await write(source, "changed")
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    with pytest.MonkeyPatch.context() as change:
+        change.setattr(Client, "patch", _finalizer_after(asked, go_on.wait))
+        cluster = await world.ask("branch", **{"from": {"name": "dev"}})
+        await asyncio.wait_for(asked.wait(), 10)
+
+        async def frozen() -> bool:  # which changes nothing that anybody sees
+            return any(not path.name.startswith("template-") for path in world.directory.layers.iterdir())
+
+        await eventually(frozen)
+        assert not world.files(cluster).exists()
+        assert not await exists(world.host, NAMESPACES, "vc-branch")
+        assert world.running.fleet.ports.get(cluster["metadata"]["uid"]) is None
+        await world.delete("branch")
+        go_on.set()
+        await world.create("other", **{"from": {"name": "dev"}})
+    assert not world.files(cluster).exists()
+    assert not await exists(world.host, NAMESPACES, "vc-branch")
+
+
+@in_fleet
+async def test_an_object_that_changes_meanwhile_is_looked_at_again(world: World) -> None:
+    async def label() -> None:
+        await patch(world.host, VIRTUAL_CLUSTERS, "default", "dev", {"metadata": {"labels": {"a": "b"}}})
+
+    asked, patch = asyncio.Event(), Client.patch
+    with pytest.MonkeyPatch.context() as change:
+        change.setattr(Client, "patch", _finalizer_after(asked, label))
+        cluster = await world.create("dev")
+    assert FINALIZER in cluster["metadata"]["finalizers"]
+    assert cluster["metadata"]["labels"] == {"a": "b"}
+    assert [one["type"] for one in cluster["status"]["conditions"] if one["status"] == "False"] == []
+
+
+def _finalizer_after(asked: asyncio.Event, first: Callable[[], Awaitable[object]]) -> Callable[..., Awaitable[Object]]:
+    """`Client.patch`, which does `first` before the first finalizer is written."""
+    patch = Client.patch
+
+    async def later(self: Client, resource: Resource, namespace: str, name: str, body: Object, **more: Any) -> Object:
+        if FINALIZER in body["metadata"].get("finalizers", ()) and not asked.is_set():
+            asked.set()
+            await first()
+        return await patch(self, resource, namespace, name, body, **more)
+
+    return later
 
 
 @in_fleet

@@ -12,9 +12,11 @@ from typing import Protocol
 
 import structlog
 
+from kloster.aio.together import both
 from kloster.apimachinery import Object
 from kloster.apiserver.cluster import Settings
 from kloster.client.api import Source
+from kloster.fleet.identity import Identity
 from kloster.fleet.layerfiles import LayerFiles
 from kloster.fleet.lifecycle import create, fork, reset
 from kloster.fleet.lifecycle.fork import Frozen, NotServed
@@ -48,6 +50,15 @@ class ForkError(Exception):
         self.after = after
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A fork that is about to be made: the state that it is to have, and keys of its own."""
+
+    original: Wish
+    frozen: Frozen
+    keys: Identity
+
+
 @dataclass(slots=True)
 class Branches:
     """For one fleet. `layers` counts who stands on what."""
@@ -58,34 +69,49 @@ class Branches:
     settings: Settings
 
     async def load_or_make(self, source: Source, wish: Wish) -> Record:
-        """The cluster's record; if there is none, and the spec says what it is a fork of, it is forked now.
-
-        Raises ForkError, and what `create.load_or_make_record` raises.
-        """
-        await self.layers.look()
-        if wish.spec.origin is None:
-            made = await create.load_or_make_record(
-                self.shared, wish.id, wish.namespace, wish.name, wish.spec.minor, self.settings
-            )
-        else:
-            made = await create.load_record(self.shared, wish.id) or await self._fork(source, wish, wish.spec.origin)
-        self.layers.set(wish.id, made.needed)
+        """The cluster's record; if there is none, it is made now. Raises what `begin` and `finish` raise."""
+        with self.layers.forking():
+            made = await self.finish(wish, await self.begin(source, wish))
+        await self.layers.tidy()
         return made
 
-    async def _fork(self, source: Source, wish: Wish, origin: Origin) -> Record:
-        original = self._original(source, wish, origin)
-        with self.layers.forking():
+    async def begin(self, source: Source, wish: Wish) -> Record | Begun | None:
+        """What there is: the cluster's record, or what a fork is about to stand on, or nothing.
+
+        Nothing is written that would be the cluster's own. Until `finish` is over no layer may be deleted
+        (`LayerFiles.forking`). Raises ForkError, DataDirError.
+        """
+        await self.layers.look()
+        found = await create.load_record(self.shared, wish.id)
+        if found is not None or wish.spec.origin is None:
+            return found
+        original = self._original(source, wish, wish.spec.origin)
+        if wish.spec.minor:
             await self._check_version(wish, original)
-            try:
-                frozen = await self.serving.freeze(original)
-            except NotServed as error:
-                raise ForkError("ForkPending", str(error), SOON) from error
-            except StoreError as error:
-                raise ForkError("ForkFailed", f"{original.display} cannot be forked: {error}", SOON) from error
-            made = await fork.make_record(self.shared, wish, original, frozen, self.settings)
-            self.layers.set(wish.id, made.needed)
-        await self.layers.tidy()
-        log.info("cluster forked", cluster=wish.display, source=original.display, revision=frozen.revision)
+        keys = create.make_keys(self.shared, wish.namespace, wish.name, self.settings)
+        frozen, own = await both(self._freeze(original), keys)
+        return Begun(original, frozen, own)
+
+    async def _freeze(self, original: Wish) -> Frozen:
+        try:
+            return await self.serving.freeze(original)
+        except NotServed as error:
+            raise ForkError("ForkPending", str(error), SOON) from error
+        except StoreError as error:
+            raise ForkError("ForkFailed", f"{original.display} cannot be forked: {error}", SOON) from error
+
+    async def finish(self, wish: Wish, begun: Record | Begun | None) -> Record:
+        """The cluster's record, durable. Raises DataDirError, and OSError if it cannot be written."""
+        if isinstance(begun, Record):
+            made = begun
+        elif begun is None:
+            spec = wish.spec
+            made = await create.make_record(self.shared, wish.id, wish.namespace, wish.name, spec.minor, self.settings)
+        else:
+            made = await fork.make_record(self.shared, wish, begun.original, begun.frozen, begun.keys)
+            source, revision = begun.original.display, begun.frozen.revision
+            log.info("cluster forked", cluster=wish.display, source=source, revision=revision)
+        self.layers.set(wish.id, made.needed)
         return made
 
     def _original(self, source: Source, wish: Wish, origin: Origin) -> Wish:
@@ -114,7 +140,7 @@ class Branches:
         record = await create.load_record(self.shared, original.id)
         if record is None:
             raise ForkError("ForkPending", f"waiting for {original.display} to be made", SOON)
-        if wish.spec.minor and wish.spec.minor != record.minor:
+        if wish.spec.minor != record.minor:
             raise ForkError(
                 "ForkRefused",
                 f"spec.kubernetesVersion: {original.display} has Kubernetes {record.minor}, and a fork has the version "

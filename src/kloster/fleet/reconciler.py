@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 
+from kloster.aio.together import both
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.cluster import Settings
@@ -47,6 +48,9 @@ from kloster.runtime.api import Context, Controller, Key, Result, Watch
 from kloster.stores.api import StoreError
 
 log = structlog.get_logger(__name__)
+
+SOON = 0.005
+"""Seconds until an object that was changed by somebody else is looked at again."""
 
 
 class Serving(Protocol):
@@ -165,19 +169,24 @@ class Fleet:
     # -- being there -----------------------------------------------------------------------------------------------
 
     async def _ensure(self, context: Context, cluster: Object, wish: Wish) -> Result | None:
-        if FINALIZER not in (cluster["metadata"].get("finalizers") or ()):
-            cluster = await self._add_finalizer(context, cluster)
+        """Most of what has to be done waits for the disk: what does not depend on each other waits together."""
         try:
             self.known[Key(wish.namespace, wish.name)] = wish.id
-            if not await self._reset(context, cluster, wish):
-                return Result(1.0)
-            made, _ = await asyncio.gather(
-                self.branches.load_or_make(context.source, wish),
-                create.ensure_host_namespace(context.client, wish),
-            )
-            port = await self.serving.serve(wish, lambda: addresses.bind(self.shared.bind, self.ports, wish.id))
-            await self.ports.saved(self.shared.executor)
-            await self._publish_kubeconfig(context, cluster, made, port)
+            if _is_to_be_reset(cluster, wish):
+                cluster = await self._hold(context, cluster)
+                if not await self._reset(context, cluster, wish):
+                    return Result(1.0)
+            with self.branches.layers.forking():
+                begun, cluster = await both(
+                    self.branches.begin(context.source, wish), self._make_room(context, cluster, wish)
+                )
+                with self._address(wish) as listening:
+                    made, _ = await both(self.branches.finish(wish, begun), self.ports.saved(self.shared.executor))
+                    port, _ = await both(
+                        self.serving.serve(wish, listening), self._publish_kubeconfig(context, cluster, made)
+                    )
+        except _Overtaken:
+            return Result(SOON)
         except ForkError as error:
             await self._refuse(context, cluster, error.reason, str(error))
             return Result(error.after)
@@ -193,15 +202,35 @@ class Fleet:
             await self._refuse(context, cluster, "HostConflict", error.message)
             return Result(10.0)
         await self._report(context, cluster, wish, made, port)
+        await self.branches.layers.tidy()
         return None
 
-    async def _reset(self, context: Context, cluster: Object, wish: Wish) -> bool:
-        """Go back to the state at the fork, if that is asked for and not done yet.
+    async def _make_room(self, context: Context, cluster: Object, wish: Wish) -> Object:
+        """What there must be before anything is made that would have to be cleaned up: our finalizer, durably; then the
+        namespace on the host. Returns the object as it is then."""
+        cluster = await self._hold(context, cluster)
+        await create.ensure_host_namespace(context.client, wish)
+        return cluster
 
-        False: it was begun, and what the cluster has on the host is still going.
-        """
-        if not wish.reset or (cluster.get("status") or {}).get("reset") == wish.reset:
-            return True
+    @contextlib.contextmanager
+    def _address(self, wish: Wish) -> Iterator[Callable[[], socket.socket]]:
+        """How to get at the socket of the cluster's port. A new cluster's is bound now, so that its port is known."""
+        bind, ports = self.shared.bind, self.ports
+        early = addresses.bind(bind, ports, wish.id) if ports.get(wish.id) is None else None
+
+        def listening() -> socket.socket:
+            nonlocal early
+            taken, early = early, None
+            return taken or addresses.bind(bind, ports, wish.id)
+
+        try:
+            yield listening
+        finally:
+            if early is not None:
+                early.close()
+
+    async def _reset(self, context: Context, cluster: Object, wish: Wish) -> bool:
+        """Go back to the state at the fork. False: it was begun; what the cluster has on the host is still going."""
         made = await self.branches.load_or_make(context.source, wish)
         if made.origin is None or made.reset == wish.reset:
             return True
@@ -212,19 +241,28 @@ class Fleet:
         await self.branches.reset(wish, made)
         return True
 
-    async def _add_finalizer(self, context: Context, cluster: Object) -> Object:
+    async def _hold(self, context: Context, cluster: Object) -> Object:
+        """The object with our finalizer. Raises _Overtaken if it has changed meanwhile."""
         metadata = cluster["metadata"]
+        present = metadata.get("finalizers") or ()
+        if FINALIZER in present:
+            return cluster
         patch = {
             "metadata": {
                 "uid": metadata["uid"],
                 "resourceVersion": metadata["resourceVersion"],
-                "finalizers": [*(metadata.get("finalizers") or ()), FINALIZER],
+                "finalizers": [*present, FINALIZER],
             }
         }
-        return await context.client.patch(VIRTUAL_CLUSTERS, metadata["namespace"], metadata["name"], patch)
+        try:
+            return await context.client.patch(VIRTUAL_CLUSTERS, metadata["namespace"], metadata["name"], patch)
+        except StatusError as error:
+            if error.code != 409:
+                raise
+            raise _Overtaken from error
 
-    async def _publish_kubeconfig(self, context: Context, cluster: Object, made: Record, port: int) -> None:
-        """The Secret ``kubeconfig-NAME`` beside the VirtualCluster, owned by it."""
+    async def _publish_kubeconfig(self, context: Context, cluster: Object, made: Record) -> None:
+        """The Secret ``kubeconfig-NAME`` beside the VirtualCluster, owned by it. Record and port are durable."""
         metadata = cluster["metadata"]
         name = KUBECONFIG_SECRET_PREFIX + metadata["name"]
         present = context.source.get(SECRETS, metadata["namespace"], name)
@@ -239,6 +277,8 @@ class Fleet:
             if any(one["uid"] == metadata["uid"] for one in present["metadata"].get("ownerReferences") or ()):
                 return
             raise StatusError(409, "Conflict", f'the Secret "{name}" exists and does not belong to this cluster')
+        port = self.ports.get(made.id)
+        assert port is not None, "it is bound before anything is published"
         server = url(self.shared.bind, port)
         ahead = made.origin.ahead if made.origin is not None else 0.0
         document = kubeconfig.admin(metadata["name"], server, made.identity, context.clock.now(), ahead)
@@ -309,6 +349,15 @@ class Fleet:
         id = self.known.pop(key, None)
         if id is not None:
             await self.serving.drop(id)
+
+
+class _Overtaken(Exception):
+    """The VirtualCluster has changed, so it is looked at again."""
+
+
+def _is_to_be_reset(cluster: Object, wish: Wish) -> bool:
+    """Whether a reset is asked for of which nobody has said yet that it is done."""
+    return bool(wish.reset) and (cluster.get("status") or {}).get("reset") != wish.reset
 
 
 def _going(change: Change) -> bool:

@@ -55,15 +55,24 @@ async def load_or_make_record(
     shared: Shared, id: str, namespace: str, name: str, minor: str, settings: Settings
 ) -> record.Record:
     """The cluster's record from disk; a new one, written durably, if there is none. Raises DataDirError."""
-    found = await load_record(shared, id)
-    if found is not None:
-        return found
+    return await load_record(shared, id) or await make_record(shared, id, namespace, name, minor, settings)
+
+
+async def make_record(
+    shared: Shared, id: str, namespace: str, name: str, minor: str, settings: Settings
+) -> record.Record:
+    """The record of a new cluster, written durably."""
     template = await shared.templates.get(minor)
-    names = serving_names(namespace, name, settings, shared.bind)
-    keys = identity.create(name, names, shared.clock.now())
+    keys = await make_keys(shared, namespace, name, settings)
     made = record.Record(id, namespace, name, minor, (template.id,), keys)
     await save_new(shared, made)
     return made
+
+
+async def make_keys(shared: Shared, namespace: str, name: str, settings: Settings) -> identity.Identity:
+    """All keys of a new cluster."""
+    names, loop = serving_names(namespace, name, settings, shared.bind), asyncio.get_running_loop()
+    return await loop.run_in_executor(shared.executor, identity.create, name, names, shared.clock.now())
 
 
 async def save_new(shared: Shared, made: record.Record) -> None:

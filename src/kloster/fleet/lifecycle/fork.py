@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kloster.apiserver.cluster import Settings
-from kloster.fleet import identity, record
+from kloster.fleet import record
 from kloster.fleet.assembly import Assembled
 from kloster.fleet.datadir import sync_directory
-from kloster.fleet.lifecycle.create import save_new, serving_names
+from kloster.fleet.identity import Identity
+from kloster.fleet.lifecycle.create import save_new
 from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
 from kloster.fleet.wish import Wish
@@ -92,12 +92,13 @@ def _record(shared: Shared, cluster: Assembled) -> None:
     cluster.recorded = True
 
 
-async def make_record(shared: Shared, wish: Wish, source: Wish, frozen: Frozen, settings: Settings) -> Record:
+async def make_record(shared: Shared, wish: Wish, source: Wish, frozen: Frozen, keys: Identity) -> Record:
     """Step 5: write the fork's record, durably. It has keys of its own; `wish.reset` counts as done."""
-    namespace, name, now = wish.namespace, wish.name, shared.clock.now()
+    now = shared.clock.now()
     origin = record.Origin(source.namespace, source.name, source.id, frozen.revision, now, frozen.layers, frozen.ahead)
-    keys = identity.create(name, serving_names(namespace, name, settings, shared.bind), now)
-    made = Record(wish.id, namespace, name, frozen.minor, frozen.layers, keys, origin=origin, reset=wish.reset)
+    made = Record(
+        wish.id, wish.namespace, wish.name, frozen.minor, frozen.layers, keys, origin=origin, reset=wish.reset
+    )
     await save_new(shared, made)
     return made
 
