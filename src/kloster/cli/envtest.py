@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from cyclopts import Parameter
 from kloster.cli import output
 from kloster.cli.errors import CliError
 from kloster.envtest import assets
+from kloster.fleet import owners
 from kloster.kinds.catalog import MINORS, catalog, parse_version
 
 Print = Literal["overview", "path", "env"]
@@ -45,7 +45,8 @@ def run(
             output.say(f"{minor}  {catalog(minor).git_version}")
         return
     minor = _minor(version)
-    folder = (bin_dir.expanduser().absolute() if bin_dir is not None else default_folder()) / minor
+    folder = (owners.expanded(bin_dir).absolute() if bin_dir is not None else default_folder()) / minor
+    owners.refuse_sudo(folder, "--bin-dir")
     try:
         assets.write(folder, minor)
     except OSError as error:
@@ -71,5 +72,4 @@ def _minor(version: str) -> str:
 
 def default_folder() -> Path:
     """Beside what other tools keep for this user."""
-    home = os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()
-    return Path(home) / "kloster" / "envtest"
+    return owners.data_home() / "kloster" / "envtest"

@@ -6,11 +6,27 @@ everything else     an unforeseen failure: shown with its type; KLOSTER_DEBUG=1 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 
-FORESEEN = ("CliError", "StatusError", "SpecError", "DataDirError", "AddressInUse", "StoreBroken", "ClientError")
+FORESEEN = (
+    "CliError",
+    "StatusError",
+    "SpecError",
+    "DataDirError",
+    "HomeError",
+    "AddressInUse",
+    "StoreBroken",
+    "ClientError",
+)
+DISK = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the quota of the disk is used up; free some space",
+    errno.EROFS: "the disk can only be read; choose another place",
+}
+"""What may happen to any file that is written."""
 
 
 class CliError(Exception):
@@ -23,6 +39,9 @@ def report(error: Exception) -> int:
         traceback.print_exception(error)
         return 1
     known = any(kind.__name__ in FORESEEN for kind in type(error).__mro__)
-    text = str(error) if known else f"unexpected {type(error).__name__}: {error} (KLOSTER_DEBUG=1 shows more)"
+    if isinstance(error, OSError) and error.errno in DISK:
+        text = f"{error.filename or 'a file'} cannot be written: {DISK[error.errno]}"
+    else:
+        text = str(error) if known else f"unexpected {type(error).__name__}: {error} (KLOSTER_DEBUG=1 shows more)"
     print(f"error: {text}", file=sys.stderr)
     return 1

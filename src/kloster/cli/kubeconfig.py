@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from kloster.cli.errors import CliError
+from kloster.fleet import owners
 
 EXTENSION = "kloster.dev"
 LOCK_SECONDS = 5.0
@@ -49,8 +50,8 @@ class Mark:
 
 def files() -> list[Path]:
     """The files in the order in which they count."""
-    listed = [Path(part).expanduser() for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return list(dict.fromkeys(listed)) or [Path.home() / ".kube" / "config"]
+    listed = [owners.expanded(Path(part)) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return list(dict.fromkeys(listed)) or [owners.home() / ".kube" / "config"]
 
 
 def target() -> Path:
@@ -104,6 +105,8 @@ def check(context: str) -> None:
     for path in files():
         _check_free(path, read(path), context)
     path = target().resolve()
+    if not path.exists():
+        owners.refuse_sudo(path, "KUBECONFIG")
     if path.exists() and not path.is_file():
         raise _refused(path, "is no regular file")
     present = next(one for one in (path, *path.parents) if one.exists())
@@ -116,6 +119,8 @@ def edited(path: Path) -> Iterator[dict[str, Any]]:
     """Change a file under kubectl's lock; it is written if the body ends well and something changed."""
     if path.exists() and not path.is_file():
         raise _refused(path, "is no regular file")
+    if not path.exists():
+        owners.refuse_sudo(path.absolute(), "KUBECONFIG")
     lock = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -147,7 +152,7 @@ def _lock(lock: Path) -> None:
 
 def _replace(path: Path, text: str) -> None:
     real = path.resolve()
-    mode = real.stat().st_mode & 0o777 if real.exists() else 0o600
+    before = real.stat() if real.exists() else None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
     except OSError as error:
@@ -155,7 +160,9 @@ def _replace(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        Path(temporary).chmod(mode)
+        Path(temporary).chmod(before.st_mode & 0o777 if before is not None else 0o600)
+        if before is not None and before.st_uid != os.geteuid():  # root's, who leaves the file its owner's
+            os.chown(temporary, before.st_uid, before.st_gid)
         Path(temporary).replace(real)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)

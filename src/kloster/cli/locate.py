@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from kloster.cli import kubeconfig
 from kloster.cli.errors import CliError
 from kloster.cli.hostapi import HostAPI
+from kloster.fleet import owners
 from kloster.fleet.datadir import DataDir, default_root
 
 DataDirOption = Annotated[
@@ -60,8 +61,9 @@ class Fleet:
 
 
 def find(data_dir: Path | None) -> Fleet:
-    """The fleet that is meant, running or not."""
+    """The fleet that is meant, running or not. Raises DataDirError if its directory is somebody else's."""
     directory = DataDir(_root(data_dir))
+    directory.check_readable()
     holder = directory.holder()
     return Fleet(directory, directory.served(holder), holder)
 
@@ -76,7 +78,7 @@ def wait_ready(data_dir: Path, timeout: float = 60.0) -> Fleet:
 
 def _root(data_dir: Path | None) -> Path:
     if data_dir is not None:
-        return data_dir.expanduser().absolute()
+        return owners.expanded(data_dir).absolute()
     if os.environ.get("KLOSTER_DATA_DIR"):
         return default_root()
     _, context = kubeconfig.current()

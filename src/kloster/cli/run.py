@@ -12,6 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from kloster.apimachinery.errors import StatusError
 from kloster.cli import junit, locate, output, trials
 from kloster.cli.errors import CliError
 from kloster.cli.trials import Outcome, Trials
@@ -59,11 +60,19 @@ def run(
     except ValueError as error:
         raise CliError(str(error)) from error
     folder = output_.absolute()
-    with trials.folder_alone(folder, chosen), _fleet(data_dir, fork) as fleet, Trials(command, folder) as running:
+    given = locate.find(data_dir).directory.root if data_dir is not None or fork else None
+    with (
+        trials.folder_alone(folder, chosen),
+        Trials(command, folder, given) as running,
+        _fleet(given) as fleet,
+    ):
         outcomes = _run(running, fleet, chosen, parallel, fork)
     found = {one.version: one.reports for one in outcomes if one.reports}
-    if found:
-        junit.merge(found, folder / "junit.xml")
+    try:
+        if found:
+            junit.merge(found, folder / "junit.xml")
+    except OSError as error:
+        raise trials.unusable(folder, error) from error
     codes = {one.code for one in outcomes if one.code}
     return 0 if not codes else codes.pop() if len(codes) == 1 else 1
 
@@ -85,13 +94,17 @@ def _run(running: Trials, fleet: Fleet, chosen: Sequence[str], parallel: int, fo
 def _one(running: Trials, fleet: Fleet, version: str, fork: str) -> Outcome:
     spec = {"from": {"name": fork.replace("{version}", version.replace(".", "-"))}} if fork else {}
     cluster = Cluster("" if fork else version, name=f"run-{version.replace('.', '-')}-*", fleet=fleet, spec=spec)
+    running.announce(cluster)
     try:
         with cluster:
             if not cluster.version.startswith(f"v{version}."):
                 raise TestingError(f"it is {cluster.version}")
             return running.run(version, cluster)
-    except TestingError as error:
+    except (TestingError, StatusError) as error:
         return Outcome(version, 1, 0.0, problem=str(error))
+    except OSError as error:
+        text = f"{error.filename or running.folder} cannot be used: {error.strerror or error}"
+        return Outcome(version, 1, 0.0, problem=text)
 
 
 def _told(future: Future[Outcome]) -> Outcome:
@@ -111,9 +124,9 @@ def _shown(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _fleet(data_dir: Path | None, fork: str) -> Iterator[Fleet]:
+def _fleet(data_dir: Path | None) -> Iterator[Fleet]:
     """The fleet that was given, or one that ends with this command."""
-    if data_dir is None and not fork:
+    if data_dir is None:
         try:
             with Fleet() as private:
                 yield private

@@ -7,14 +7,21 @@ from typing import Any
 
 from kloster.cli.errors import CliError
 from kloster.cli.locate import Fleet
-from kloster.fleet import launch
+from kloster.fleet import launch, owners
+
+
+def refuse_sudo(fleet: Fleet) -> None:
+    """Raises HomeError if with sudo root's files would be left in the user's home."""
+    owners.refuse_sudo(fleet.directory.root, "--data-dir or KLOSTER_DATA_DIR")
 
 
 def detached(fleet: Fleet, arguments: list[str], *, tied: bool = False) -> dict[str, Any]:
-    """Start the fleet's process. Returns what it says when it is ready. Raises CliError.
+    """Start the fleet's process. Returns what it says when it is ready. Raises CliError, HomeError.
 
-    tied    the process ends when this one does, however that comes
+    tied    the process ends when this one does, however that comes, and its directory with it
     """
+    if not tied:
+        refuse_sudo(fleet)
     lifeline = -1
     if tied:
         lifeline, _ = os.pipe()  # its other end closes with this process

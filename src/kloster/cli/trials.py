@@ -5,8 +5,8 @@
     .kloster/VERSION/TEST/           what its cluster held, if it failed
     .kloster/junit.xml               all reports as one
 
-Every command runs in a process group of its own and is ended as a whole. Who watches over that is `guard`, in case
-that this process is killed.
+Every command runs in a process group of its own and is ended as a whole. Who watches over that, and over clusters in a
+fleet that goes on, is `guard`, in case that this process is killed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from kloster.apimachinery.errors import StatusError
 from kloster.cli import guard, junit
 from kloster.cli.errors import CliError
 from kloster.cli.junit import Counts
 from kloster.envtest import assets
+from kloster.fleet import owners
 from kloster.testing import reports
 from kloster.testing.cluster import Cluster
 from kloster.testing.errors import TestingError
+from kloster.testing.virtualclusters import NAMESPACE
 
 GRACE = 10.0
 """Seconds that a command has to end after it was asked to."""
@@ -61,38 +63,58 @@ class Outcome:
         return f"{self.counts.passed} passed" if self.counts else "passed"
 
 
-class Trials:
-    """Runs `command` in `folder`/VERSION. Use as a context manager: leaving it ends what still runs."""
+class _CannotRun(Exception):
+    """The command cannot be started; `code` is what a shell says then."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Trials:
+    """Runs `command` in `folder`/VERSION. Use as a context manager: leaving it ends what still runs.
+
+    lasting     the fleet's directory, if the fleet goes on afterwards
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, lasting: Path | None) -> None:
         self._command = list(command)
-        self._folder = folder
+        delete = ("-m", "kloster.cli", "delete", "--namespace", NAMESPACE, "--data-dir", str(lasting))
+        self._farewell = delete if lasting is not None else ()
+        self.folder = folder
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
         self._ended = False
 
     def __enter__(self) -> Self:
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, start_new_session=True, text=True
+            [sys.executable, "-I", "-S", guard.__file__, *self._farewell],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
         )
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
+        self._tell(".")
         assert self._guard.stdin is not None
         self._guard.stdin.close()
         self._guard.wait()
 
+    def announce(self, cluster: Cluster) -> None:
+        """A cluster is about to be made that is to go with the run."""
+        with self._lock:
+            self._tell(f"={cluster.name}")
+
     def run(self, version: str, cluster: Cluster) -> Outcome:
         """Run the command with `cluster`; describe that if it failed."""
-        folder = self._folder / version
+        folder = self.folder / version
         began, clock = time.monotonic(), time.time()
         try:
             code = self._call(version, cluster, folder)
-        except FileNotFoundError:
-            return Outcome(version, 127, 0.0, problem=f"cannot run {self._command[0]}: no such command on PATH")
-        except PermissionError:
-            return Outcome(version, 126, 0.0, problem=f"cannot run {self._command[0]}: it is not executable")
+        except _CannotRun as error:
+            return Outcome(version, error.code, 0.0, problem=str(error))
         outcome = Outcome(version, code, time.monotonic() - began, reports=junit.find(folder, clock - 1))
         text = (folder / "output.txt").read_text(errors="replace")
         outcome.counts = junit.count(outcome.reports) or junit.read_output(text)
@@ -107,14 +129,7 @@ class Trials:
             with self._lock:
                 if self._ended:
                     return 130
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment(version, cluster, folder),
-                    start_new_session=True,
-                )
+                process = self._begin(command, output, environment(version, cluster, folder))
                 self._running[process.pid] = process
                 self._tell(f"+{process.pid}")
             try:
@@ -122,6 +137,21 @@ class Trials:
             finally:
                 self._sweep(process.pid)
         return code if code >= 0 else 128 - code
+
+    def _begin(self, command: Sequence[str], output: IO[bytes], told: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=told,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise _CannotRun(127, f"cannot run {self._command[0]}: no such command on PATH") from None
+        except PermissionError:
+            raise _CannotRun(126, f"cannot run {self._command[0]}: it is not executable") from None
 
     def _sweep(self, group: int) -> None:
         """The command has ended: so does what it left running."""
@@ -186,19 +216,21 @@ def _dump(cluster: Cluster, folder: Path, counts: Counts) -> Path | None:
     try:
         return cluster.dump(folder / name)
     except (StatusError, TestingError, OSError) as error:
-        (folder / "dump.txt").write_text(f"the cluster could not be described: {error}\n")
+        with contextlib.suppress(OSError):
+            (folder / "dump.txt").write_text(f"the cluster could not be described: {error}\n")
         return None
 
 
 @contextlib.contextmanager
 def folder_alone(folder: Path, versions: Sequence[str]) -> Iterator[None]:
-    """Have empty folders for what is kept, and nobody else who uses them. Raises CliError."""
+    """Have empty folders for what is kept, and nobody else who uses them. Raises CliError, HomeError."""
+    owners.refuse_sudo(folder, "--output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".gitignore").write_text("*\n")
         lock = (folder / "lock").open("w")
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(folder, error) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -209,11 +241,11 @@ def folder_alone(folder: Path, versions: Sequence[str]) -> Iterator[None]:
             for version in versions:
                 _empty(folder / version)
         except OSError as error:
-            raise _unusable(folder, error) from error
+            raise unusable(folder, error) from error
         yield
 
 
-def _unusable(folder: Path, error: OSError) -> CliError:
+def unusable(folder: Path, error: OSError) -> CliError:
     return CliError(f"{folder} cannot be used: {error.strerror or error}; choose another with --output")
 
 

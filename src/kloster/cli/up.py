@@ -51,6 +51,7 @@ def run(
     if local_webhooks:
         arguments.append("--local-webhooks")
     if foreground:
+        start.refuse_sudo(fleet)
         fleet.directory.prepare()
         command = [sys.executable, "-m", "kloster.fleet", "--data-dir", str(fleet.directory.root), *arguments]
         os.execv(sys.executable, command)

@@ -51,8 +51,13 @@ exit 1
 
 
 def write(folder: Path, minor: str) -> None:
-    """Make the directory, or bring it up to date. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make the directory, or bring it up to date. Raises OSError.
+
+    Others may not write into what is executed, whatever the umask is.
+    """
+    for path in (*reversed(folder.parents), folder):
+        if not path.is_dir():
+            path.mkdir(mode=0o755, exist_ok=True)
     for name in PROGRAMS:
         _write(folder / name, script(name, minor))
 

@@ -20,14 +20,14 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at whether the parent is still there."""
 
 LONGEST = 45
-"""Characters of a directory for sockets: their paths may have about a hundred, of which IPv6 addresses take many."""
+"""Bytes of a directory for sockets: their paths may have about a hundred, of which IPv6 addresses take many."""
 
 
 def control_path(host: str, port: int) -> str:
     """The control socket of the etcd that listens on `host`:`port`, in a directory that is this user's alone."""
     folder = os.environ.get("TMPDIR") or "/tmp"
-    if len(folder) > LONGEST:
-        folder = "/tmp"
+    if len(os.fsencode(folder)) > LONGEST or not os.access(folder, os.W_OK | os.X_OK):
+        folder = "/tmp"  # both processes come to the same conclusion
     return f"{folder}/kloster-envtest-{os.geteuid()}/{port}.{host or 'any'}.sock"
 
 

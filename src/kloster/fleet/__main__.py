@@ -13,12 +13,14 @@ import uvloop
 from kloster.apiserver.http.listeners import AddressInUse
 from kloster.apiserver.observability import logging
 from kloster.fleet.addresses import PortTaken
-from kloster.fleet.datadir import DataDirError
+from kloster.fleet.datadir import DataDirError, disk_full
 from kloster.fleet.process import Options, report_failure, run
 from kloster.fleet.shared import LOCAL_WEBHOOKS
 from kloster.stores.api import StoreError
 
 log = structlog.get_logger("kloster")
+
+FULL = "the disk of {} is full: free some space, or choose another directory with --data-dir"
 
 
 def _options() -> Options:
@@ -45,11 +47,12 @@ def main() -> int:
     logging.configure()
     try:
         uvloop.run(run(options))
-    except (DataDirError, AddressInUse, PortTaken, StoreError) as error:
-        report_failure(options.ready_fd, str(error))
-        log.error("cannot start", error=str(error))
-        return 1
     except Exception as error:
+        foreseen = FULL.format(options.data_dir) if disk_full(error) else str(error)
+        if foreseen != str(error) or isinstance(error, DataDirError | AddressInUse | PortTaken | StoreError):
+            report_failure(options.ready_fd, foreseen)
+            log.error("cannot start", error=foreseen)
+            return 1
         report_failure(
             options.ready_fd, f"unexpected {type(error).__name__}: {error}; the log in the directory says more"
         )

@@ -15,10 +15,12 @@ The directory is private to its user (0700).
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -27,11 +29,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LONGEST_SOCKET_DIRECTORY = 80
+from kloster.fleet import owners
 
 
 class DataDirError(Exception):
     """The directory cannot be used; the text says why and what to do."""
+
+
+LONGEST_SOCKET_DIRECTORY = 80
+"""Bytes. The path of a Unix socket may have about a hundred."""
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+SQLITE_FULL = 13
+"""sqlite3.SQLITE_FULL, without loading sqlite3 for every command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +72,10 @@ class DataDir:
 
     def sockets(self) -> Path:
         """Where Unix sockets are made. Their paths must be short, so a long directory's are elsewhere, as private."""
-        inside = self.root / "sockets"
-        if len(str(inside)) <= LONGEST_SOCKET_DIRECTORY:
+        inside, apart = self._sockets_inside, self._sockets_apart
+        if _fits(inside):
             inside.mkdir(exist_ok=True, mode=0o700)
             return inside
-        digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
-        apart = Path(tempfile.gettempdir()) / f"kloster-{os.geteuid()}-{digest}"
         with contextlib.suppress(FileExistsError):
             apart.mkdir(mode=0o700)
         found = apart.lstat()
@@ -77,6 +85,22 @@ class DataDir:
             )
         return apart
 
+    def forget_sockets(self) -> None:
+        """Remove what `sockets` has made outside of the directory. For the process that holds it, when it ends."""
+        apart = self._sockets_apart
+        if not _fits(self._sockets_inside) and not apart.is_symlink():
+            shutil.rmtree(apart, ignore_errors=True)
+
+    @property
+    def _sockets_inside(self) -> Path:
+        return self.root / "sockets"
+
+    @property
+    def _sockets_apart(self) -> Path:
+        name = f"kloster-{os.geteuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]}"
+        wished = Path(tempfile.gettempdir()) / name
+        return wished if _fits(wished) else Path("/tmp") / name
+
     def cluster(self, id: str) -> Path:
         return self.root / "clusters" / id
 
@@ -84,18 +108,29 @@ class DataDir:
         """Make the directories. Raises DataDirError if they belong to somebody else or cannot be written."""
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            owner = self.root.stat().st_uid
-            if owner != os.geteuid():
-                raise DataDirError(
-                    f"{self.root} belongs to user {owner}, not to you ({os.geteuid()}); "
-                    "choose another with --data-dir or KLOSTER_DATA_DIR"
-                )
+            if self.root.stat().st_uid != os.geteuid():
+                raise self._somebody_elses()
             self.root.chmod(0o700)
             for directory in (self.layers, self.root / "clusters"):
                 directory.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             text = f"{self.root} cannot be used: {error.strerror or error}; choose another with --data-dir"
             raise DataDirError(text) from error
+
+    def check_readable(self) -> None:
+        """Raises DataDirError if what is there cannot be looked at: then nobody can say what it holds."""
+        try:
+            there = self.root.is_dir()
+        except OSError as error:
+            raise DataDirError(f"{self.root} cannot be read: {error.strerror}") from error
+        if there and not os.access(self.root, os.R_OK | os.X_OK):
+            raise self._somebody_elses()
+
+    def _somebody_elses(self) -> DataDirError:
+        return DataDirError(
+            f"{self.root} belongs to user {self.root.stat().st_uid}, not to you ({os.geteuid()}); "
+            "choose another with --data-dir or KLOSTER_DATA_DIR"
+        )
 
     @contextlib.contextmanager
     def locked(self, patience: float = 2.0) -> Iterator[int]:
@@ -154,6 +189,10 @@ class DataDir:
         return self.root / "lock"
 
 
+def _fits(directory: Path) -> bool:
+    return len(os.fsencode(directory)) <= LONGEST_SOCKET_DIRECTORY
+
+
 def _holder(descriptor: int) -> int:
     text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
     return int(text) if text.isdecimal() else 0
@@ -173,12 +212,20 @@ def _is_there(pid: int) -> bool:
 
 
 def default_root() -> Path:
-    """KLOSTER_DATA_DIR, else $XDG_DATA_HOME/kloster, else ~/.local/share/kloster."""
+    """KLOSTER_DATA_DIR, else $XDG_DATA_HOME/kloster, else ~/.local/share/kloster. Raises HomeError."""
     chosen = os.environ.get("KLOSTER_DATA_DIR")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "kloster"
+    return owners.expanded(Path(chosen)).absolute() if chosen else owners.data_home() / "kloster"
+
+
+def disk_full(error: BaseException | None) -> bool:
+    """Whether an error comes from a disk without space, or from a quota."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            return True
+        if getattr(error, "sqlite_errorcode", None) == SQLITE_FULL:
+            return True
+        error = error.__cause__
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:

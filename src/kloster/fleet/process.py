@@ -100,6 +100,7 @@ async def run(options: Options) -> None:
             log.info("stopping")
             directory.state.unlink(missing_ok=True)
             if options.temporary is not None and _removed(options.temporary):
+                directory.forget_sockets()
                 os._exit(0)  # nothing is kept, so nothing has to be closed in order
 
 

@@ -399,3 +399,4 @@ async def running(
             yield workers
         finally:
             await workers.end()
+            shared.data_dir.forget_sockets()

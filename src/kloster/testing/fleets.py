@@ -38,6 +38,7 @@ from kloster.testing.errors import FleetGone, TestingError
 
 PREFIX = "kloster-testing-"
 PATIENCE = 15.0
+A_FEW_PAGES = 16 * 1024
 AGENT = SPECTATOR
 
 
@@ -51,15 +52,18 @@ class Fleet:
 
     def __init__(self, root: Path | None = None, *, nodes: int = 1, options: Sequence[str] = ()) -> None:
         if root is None:
-            sweep()
-            root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.geteuid()}-"))
+            root = _fresh()
         self.root = root
         self.directory = DataDir(root / "data")
         self._process = os.getpid()
         try:
             self._use = _join(root, ["--nodes", str(nodes), "--local-webhooks", *options])
-        except BaseException:
+        except BaseException as error:
             remove(root)
+            with contextlib.suppress(OSError):
+                root.rmdir()  # nothing has come into it
+            if isinstance(error, OSError):
+                raise TestingError(f"no fleet could be started for the tests in {root}: {error.strerror}") from error
             raise
         self.pid = self._use.pid
         content = yaml.load(self.directory.admin_kubeconfig.read_text(), Loader=yaml.CSafeLoader)
@@ -84,6 +88,13 @@ class Fleet:
     def running(self) -> bool:
         """Whether its process is there."""
         return self.directory.holder() != 0
+
+    def disk_is_full(self) -> bool:
+        """Whether there is no space left where it writes."""
+        with contextlib.suppress(OSError):
+            found = os.statvfs(self.directory.root)
+            return found.f_bavail * found.f_frsize < A_FEW_PAGES
+        return False
 
     def kill(self) -> None:
         """End its process without a farewell, as a crash would."""
@@ -168,6 +179,16 @@ class Use:
 
 _children: list[subprocess.Popen[bytes]] = []
 """Fleets that were started here and serve others still."""
+
+
+def _fresh() -> Path:
+    """A new temporary directory. Raises TestingError."""
+    try:
+        sweep()
+        return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.geteuid()}-"))
+    except OSError as error:
+        text = error.strerror if error.filename else "every temporary directory is missing, full or closed to you"
+        raise TestingError(f"no fleet could be started for the tests: {text}; set TMPDIR to one with space") from error
 
 
 def _join(root: Path, arguments: Sequence[str]) -> Use:

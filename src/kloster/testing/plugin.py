@@ -172,7 +172,8 @@ def _fail_shortly(make: Callable[..., Any], *arguments: Any) -> Any:
     except errors.WaitTimeout:
         raise  # somebody waited in vain while preparing: where, is of interest
     except errors.TestingError as error:
-        pytest.fail(str(error), pytrace=False)
+        told = str(error)
+    return pytest.fail(told, pytrace=False)  # outside of the handler, so that what was handled is not shown as well
 
 
 # -- after a failure -----------------------------------------------------------------------------------------------

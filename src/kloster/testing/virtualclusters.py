@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from kloster.testing.fleets import Fleet
 NAMESPACE = "default"
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 TIMEOUT = 30.0
+PATIENCE = 1.0
+"""Seconds after which it is asked what is in the way."""
 TRANSIENT = ("InternalError", "HostConflict")
 
 
@@ -59,8 +62,13 @@ def wait_ready(fleet: Fleet, name: str) -> dict[str, Any]:
         if ready.get("status") == "True":
             return dict(found)
         refused = ready.get("status") == "False" and ready.get("reason") not in TRANSIENT
+        if not refused and ends - time.monotonic() < TIMEOUT - PATIENCE and fleet.disk_is_full():
+            raise TestingError(
+                f'cluster "{name}" cannot be made: the disk of {fleet.directory.root} is full; free some space'
+            )
         if refused or time.monotonic() > ends:
-            fleet.request("DELETE", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
+            with contextlib.suppress(StatusError):
+                fleet.request("DELETE", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
             text = ready.get("message") or "its status says nothing"
             raise TestingError(text if refused else f'cluster "{name}" was not ready after {TIMEOUT:.0f} s: {text}')
         time.sleep(0.005)
