@@ -114,7 +114,7 @@ STRATEGY = Strategy(
     prepare_status=lifecycle.keep_spec,
     validate=jobspec.validate_job,
     validate_update=jobspec.validate_update,
-    validate_status=jobstatus.validate,
+    validate_status=jobstatus.validate_trusting,
     generation=True,
     status=True,
     orphan_by_default=True,
@@ -122,4 +122,4 @@ STRATEGY = Strategy(
     fields={"status.successful": _succeeded},
     warn=_warn,
 )
-CHANGED = {"1.32": dataclasses.replace(STRATEGY, prepare_create=_prepare_create)}
+CHANGED = {"1.32": dataclasses.replace(STRATEGY, prepare_create=_prepare_create, validate_status=jobstatus.validate)}

@@ -38,6 +38,20 @@ def validate(new: Object, old: Object) -> list[FieldError]:
         *_running_pods(new, old),
         *_success_criteria(new),
         *_transitions(new, old),
+        *_success_transitions(new, old),
+    ]
+
+
+def validate_trusting(new: Object, old: Object) -> list[FieldError]:
+    """Until 1.31: only Kubernetes' own controller was thought to report, so that most was not checked.
+
+    Since jobs may be managed by others (JobManagedBy, beta and on in 1.32), `validate` is what holds.
+    """
+    return [
+        *_numbers(new),
+        *_uncounted(_status(new).get("uncountedTerminatedPods") or {}),
+        *_success_criteria(new),
+        *_success_transitions(new, old),
     ]
 
 
@@ -176,6 +190,10 @@ def _transitions(new: Object, old: Object) -> Iterator[FieldError]:
     started = before.get("startTime")
     if started and started != status.get("startTime") and not resuming and not spec.get("suspend"):
         yield errors.required("status.startTime", "startTime cannot be removed for unsuspended job")
+
+
+def _success_transitions(new: Object, old: Object) -> Iterator[FieldError]:
+    path = "status.conditions"
     if _is(old, "SuccessCriteriaMet") and not _is(new, "SuccessCriteriaMet"):
         yield checks.omitted(path, "cannot disable the SuccessCriteriaMet=True condition")
     if _is(old, "Complete") and not _is(old, "SuccessCriteriaMet") and _is(new, "SuccessCriteriaMet"):
