@@ -47,3 +47,4 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
 
 EVERYTHING = Resource("", "", "", "", False)
 """Stands for every resource in `Source.subscribe` of a cluster served by this process; see `LiveSource`."""
+VOLUME_ATTRIBUTES_CLASSES = Resource("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass", False)

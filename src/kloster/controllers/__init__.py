@@ -23,6 +23,7 @@ from kloster.controllers import (
     namespaces,
     nodes,
     persistentvolumeclaims,
+    persistentvolumes,
     poddisruptionbudgets,
     podgc,
     replicasets,
@@ -32,6 +33,7 @@ from kloster.controllers import (
     serviceaccounts,
     statefulsets,
     ttlafterfinished,
+    volumeattributesclasses,
 )
 from kloster.runtime.api import Controller
 
@@ -53,6 +55,8 @@ TABLE: tuple[Controller, ...] = (
     poddisruptionbudgets.CONTROLLER,
     ephemeralvolumes.CONTROLLER,
     persistentvolumeclaims.CONTROLLER,
+    persistentvolumes.CONTROLLER,
+    volumeattributesclasses.CONTROLLER,
     garbagecollection.CONTROLLER,
     podgc.CONTROLLER,
     clusterroles.CONTROLLER,
@@ -71,6 +75,7 @@ _OLDER_NAMES = {
     "podgc": "pod-garbage-collector-controller",
     "garbagecollector": "garbage-collector-controller",
     "pvc-protection": "persistentvolumeclaim-protection-controller",
+    "pv-protection": "persistentvolume-protection-controller",
     "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
 }
 _NOT_RUN_HERE = frozenset(
@@ -89,11 +94,9 @@ _NOT_RUN_HERE = frozenset(
         "persistentvolume-binder-controller",
         "persistentvolume-attach-detach-controller",
         "persistentvolume-expander-controller",
-        "persistentvolume-protection-controller",
         "resourceclaim-controller",
         "legacy-serviceaccount-token-cleaner-controller",
         "validatingadmissionpolicy-status-controller",
-        "volumeattributesclass-protection-controller",
         "service-cidr-controller",
     }
 )

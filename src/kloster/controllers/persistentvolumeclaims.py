@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kloster.apimachinery import Object
-from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change
 from kloster.client.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from kloster.runtime.api import Context, Controller, Key, Watch
 from kloster.workloads import pods, volumes
+from kloster.workloads.protection import protect
 
 FINALIZER = "kubernetes.io/pvc-protection"
 
@@ -27,36 +27,14 @@ def uses(pod: Object, claim: str) -> bool:
     return bool(pod["spec"].get("nodeName")) and not pods.is_terminal(pod) and claim in _names(pod)
 
 
+def is_used(context: Context, claim: Key) -> bool:
+    return any(uses(pod, claim.name) for pod in context.source.list(PODS, claim.namespace))
+
+
 async def reconcile(context: Context, key: Key) -> None:
     claim = context.source.get(PERSISTENT_VOLUME_CLAIMS, *key)
-    if claim is None:
-        return
-    metadata = claim["metadata"]
-    finalizers = list(metadata.get("finalizers") or ())
-    if not pods.is_deleting(claim):
-        if FINALIZER not in finalizers:
-            await _write(context, metadata, [*finalizers, FINALIZER])
-        return
-    if FINALIZER not in finalizers:
-        return
-    if any(uses(pod, key.name) for pod in context.source.list(PODS, key.namespace)):
-        return
-    await _write(context, metadata, [name for name in finalizers if name != FINALIZER])
-
-
-async def _write(context: Context, metadata: Object, finalizers: list[str]) -> None:
-    guarded = {
-        "uid": metadata["uid"],
-        "resourceVersion": metadata["resourceVersion"],
-        "finalizers": finalizers or None,
-    }
-    try:
-        await context.client.patch(
-            PERSISTENT_VOLUME_CLAIMS, metadata["namespace"], metadata["name"], {"metadata": guarded}
-        )
-    except StatusError as error:
-        if error.code != 404:
-            raise
+    if claim is not None:
+        await protect(context, PERSISTENT_VOLUME_CLAIMS, claim, FINALIZER, lambda: is_used(context, key))
 
 
 def _of_pod(change: Change) -> Iterable[Key]:

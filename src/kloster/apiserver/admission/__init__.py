@@ -26,6 +26,7 @@ from kloster.apiserver.admission import (
     runtime_class,
     service_account,
     service_allocation,
+    storage_protection,
 )
 from kloster.apiserver.admission.api import Attempt, Plugin
 from kloster.stores.api import Operation
@@ -44,6 +45,7 @@ PLUGINS: tuple[Plugin, ...] = (
     default_tolerations.PLUGIN,
     defaults.STORAGE,
     defaults.INGRESS,
+    storage_protection.PLUGIN,
     runtime_class.PLUGIN,
     certificates.REQUEST,
     certificates.DECISION,
