@@ -6,6 +6,8 @@ import pytest
 from tests.apiserver import hurry, world
 from tests.differential.model import AGENT, Answer, Session, first_difference, golden, load, names, shown
 
+from kloster.apiserver.customresources.kinds import builder
+
 
 @pytest.mark.parametrize("name", names())
 def test_answers_as_upstream(name: str) -> None:
@@ -15,6 +17,7 @@ def test_answers_as_upstream(name: str) -> None:
 
 async def _replay(name: str) -> list[str]:
     cluster = await world.make()
+    cluster.serve_custom_resources(builder(cluster.catalog))
     session = Session(f"diff-{name}-0")
     await world.namespace(cluster, session.namespace, AGENT)
     api = world.Api(cluster, agent=AGENT)

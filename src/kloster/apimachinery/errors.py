@@ -68,6 +68,10 @@ class StatusError(Exception):
         )
 
 
+#: The type of what is no error, but told in a warning: it was invalid before, and has not changed.
+ONLY_WARNING = "OnlyWarning"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """A finding about one field, worded as upstream's field.Error.

@@ -26,7 +26,7 @@ from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import FieldError, StatusError
 from kloster.apiserver import admission, answers, names, storage
 from kloster.apiserver.admission import service_allocation, webhooks
-from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt
+from kloster.apiserver.admission.api import CREATE, UPDATE, Attempt, Shape
 from kloster.apiserver.admission.webhooks import Exchange
 from kloster.apiserver.call import Call
 from kloster.apiserver.facets import MAIN, Facet
@@ -92,7 +92,7 @@ def decide_create(
     if served.strategy.generation:
         meta["generation"] = 1
     served.strategy.prepare_create(item)
-    _refuse(served, meta.get("name", ""), _create_findings(served, item))
+    _refuse(call, served, meta.get("name", ""), _create_findings(served, item))
     _warn(call, item, None)
     attempt.name = meta["name"]
     on_loop(admission.validate, attempt)
@@ -173,8 +173,10 @@ def _create_findings(served: Served, item: Object) -> Iterable[FieldError]:
     yield from strategy.validate(item)
 
 
-def _refuse(served: Served, name: str, findings: Iterable[FieldError]) -> None:
+def _refuse(call: Call, served: Served, name: str, findings: Iterable[FieldError]) -> None:
     found = list(islice(findings, MOST_FINDINGS))
+    call.warnings.extend(each.text for each in found if each.type == errors.ONLY_WARNING)
+    found = [each for each in found if each.type != errors.ONLY_WARNING]
     if found:
         # Events of both groups are those of the core group to validation.
         group = served.kind.storage_id.partition("/")[0] if served.kind.builtin else served.group
@@ -256,10 +258,11 @@ def decide_update(
     outcome: Outcome,
     *,
     tracked: bool = False,
+    shape: Shape | None = None,
 ) -> Sequence[Operation]:
     """Replaces the object of `entry` by what `change` makes of it.
 
-    `tracked`: `change` has settled the managedFields (server-side apply).
+    `tracked`: `change` has settled the managedFields (server-side apply). `shape`: what webhooks are shown of it.
     """
     served, cluster = call.resource, call.cluster
     outcome.clear()
@@ -273,6 +276,7 @@ def decide_update(
     if not tracked:
         track(call, old, item, manager_of(call, options), served, facet)
     attempt = _attempt(call, view, UPDATE, entry.key.namespace, entry.key.name, item, options, old, facet.subresource)
+    attempt.shape = shape
     on_loop(admission.mutate, attempt)
     if exchange is not None:
         on_loop(exchange.mutate, attempt, options.told(UPDATE), admission.mutate)
@@ -282,7 +286,7 @@ def decide_update(
     compared = on_loop(service_allocation.assigned, attempt)
     facet.prepare(served, item, compared)
     _keep_system_fields(meta, old_meta)
-    _refuse(served, entry.key.name, _update_findings(served, facet, item, compared))
+    _refuse(call, served, entry.key.name, _update_findings(served, facet, item, compared))
     if not facet.subresource:
         _warn(call, item, compared)
     on_loop(admission.validate, attempt)

@@ -6,6 +6,7 @@ and one for the whole schema. Findings follow those of the schema, inner nodes f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from kloster.apimachinery import Object
@@ -38,6 +39,32 @@ def _has_rules(schema: Object) -> bool:
         return True
     inner = [schema.get("items"), schema.get("additionalProperties"), *(schema.get("properties") or {}).values()]
     return any(isinstance(each, dict) and _has_rules(each) for each in inner)
+
+
+_LOOP = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter|transform\w+|sortBy|distinct|sort)\(|\bsets\.")
+#: So many rules that look at each of many items take as long as one that looks at all pairs.
+_MANY_LOOPS = 20
+
+
+def may_take_long(schema: Object) -> bool:
+    """Whether evaluating the rules can take long for a small object: some compare all pairs of items, or many look at
+    each."""
+    degrees = list(_degrees(schema, 0))
+    return any(degree > 1 for degree in degrees) or len(degrees) > _MANY_LOOPS
+
+
+def _degrees(schema: Object, above: int) -> Iterator[int]:
+    """How many loops are nested at most, for each rule that loops: its own, and the lists and maps around it."""
+    for rule in schema.get(RULES) or ():
+        degree = above + len(_LOOP.findall(rule.get("rule") or "")) + bool(rule.get("messageExpression"))
+        if degree:
+            yield degree
+    for inner in (schema.get("properties") or {}).values():
+        yield from _degrees(inner, above)
+    for name in ("items", "additionalProperties"):
+        inner = schema.get(name)
+        if isinstance(inner, dict):
+            yield from _degrees(inner, above + 1)
 
 
 class _Occurring:

@@ -13,7 +13,7 @@ from kloster.apimachinery import Object
 from kloster.apimachinery.cel.problems import CostExceeded, EvaluationError
 from kloster.apimachinery.cel.program import PER_CALL, Program
 from kloster.apimachinery.cel.values import NONE, Optional
-from kloster.apimachinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required
+from kloster.apimachinery.errors import ONLY_WARNING, FieldError, duplicate, forbidden_field, invalid_value, required
 from kloster.apimachinery.rules.compilation import Compiled, compile_rules
 from kloster.apimachinery.rules.conversion import Convert, converter
 from kloster.apimachinery.rules.correlation import Correlated, by_key, key_of
@@ -42,13 +42,13 @@ class Rules:
     def __bool__(self) -> bool:
         return self._root is not None
 
-    def validate(self, new: Object, old: Object | None) -> tuple[list[FieldError], list[str]]:
-        """(findings, warnings of what was invalid before)."""
+    def validate(self, new: Object, old: Object | None) -> list[FieldError]:
+        """Findings; among them, as warnings only, what was invalid before and has not changed."""
         if self._root is None:
-            return [], []
+            return []
         run = _Run(Correlated(new, old, self._schema) if old is not None else None)
         run.visit(self._root, "", new, old, run.start, is_top=True)
-        return run.found, run.warnings
+        return run.found
 
 
 class _Node:
@@ -169,7 +169,6 @@ class _Run:
     def __init__(self, correlated: Correlated | None) -> None:
         self.start = _Place(correlated, None)
         self.found: list[FieldError] = []
-        self.warnings: list[str] = []
         self._left = BUDGET
 
     def visit(self, node: _Node, path: str, new: Any, old: Any, place: _Place, *, is_top: bool = False) -> None:
@@ -282,7 +281,7 @@ class _Run:
 
     def _add(self, rule: Compiled, finding: FieldError, place: _Place) -> None:
         if not rule.uses_old and place.unchanged():
-            self.warnings.append(str(finding))
+            self._tell(FieldError(ONLY_WARNING, finding.field, str(finding)))
         else:
             self._tell(finding)
 

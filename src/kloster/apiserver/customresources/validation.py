@@ -31,8 +31,6 @@ _UNCHECKED = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
     "validation"
 )
-#: Objects that are between their validation and their answer.
-_REMEMBERED = 64
 _MAX_REPLICAS = 2**31 - 1
 
 
@@ -47,15 +45,10 @@ class Validator:
         self._scale = scale or {}
         self._has_rules = _has_rules(schema)
         self._minor = minor
-        self._ratcheted: dict[int, list[str]] = {}
 
     @cached_property
     def _rules(self) -> Rules:
         return Rules(self._schema, self._minor)
-
-    def warnings(self, item: Object) -> list[str]:
-        """What the last validation of this very object let pass since it had been so before."""
-        return self._ratcheted.pop(id(item), [])
 
     def create(self, item: Object) -> list[FieldError]:
         """Findings about a new object."""
@@ -64,19 +57,18 @@ class Validator:
         found += self._scale_status(item)
         found += embedded.validate(self._schema, item)
         found += lists.validate(self._schema, item)
-        return self._with_rules(found, item, None, item)
+        return self._with_rules(found, item, None)
 
-    def update(self, new: Object, old: Object, asked: Object) -> list[FieldError]:
-        """Findings about an update: what has not changed may stay as it is. `asked` is the object as the request has
-        it, by which its warnings are found."""
+    def update(self, new: Object, old: Object) -> list[FieldError]:
+        """Findings about an update: what has not changed may stay as it is."""
         found = validate(self._checker, new, old=old)
         found += self._scale_spec(new)
         found += self._scale_status(new)
         found += embedded.validate(self._schema, new)
         found += self._lists(new, old)
-        return self._with_rules(found, new, old, asked)
+        return self._with_rules(found, new, old)
 
-    def update_status(self, new: Object, old: Object, asked: Object) -> list[FieldError]:
+    def update_status(self, new: Object, old: Object) -> list[FieldError]:
         """Findings about an update of the status subresource."""
         found: list[FieldError] = []
         if "status" in new and self._status_checker is not None:
@@ -84,22 +76,18 @@ class Validator:
             found += validate(self._status_checker, new["status"], old=before, path="status")
         found += self._scale_status(new)
         found += self._lists(new, old)
-        return self._with_rules(found, new, old, asked)
+        return self._with_rules(found, new, old)
 
     def _lists(self, new: Object, old: Object) -> list[FieldError]:
         found = list(lists.validate(self._schema, new))
         return [] if found and any(True for _ in lists.validate(self._schema, old)) else found
 
-    def _with_rules(self, found: list[FieldError], new: Object, old: Object | None, asked: Object) -> list[FieldError]:
+    def _with_rules(self, found: list[FieldError], new: Object, old: Object | None) -> list[FieldError]:
         if not self._has_rules:
             return found
         if any(each.type in _BLOCKING for each in found):
             return [*found, FieldError("FieldValueInvalid", "<nil>", f"Invalid value: null: {_UNCHECKED}")]
-        violated, warnings = self._rules.validate(new, old)
-        if len(self._ratcheted) > _REMEMBERED:
-            self._ratcheted.clear()
-        self._ratcheted[id(asked)] = warnings
-        return [*found, *violated]
+        return [*found, *self._rules.validate(new, old)]
 
     # --- scale ----------------------------------------------------------------------------------------------------
 
