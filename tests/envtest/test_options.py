@@ -44,7 +44,7 @@ def test_further_flags(made: Envtest) -> None:
             event_ttl="1h30m",
             service_node_port_range="30000+10",
             token_auth_file="tokens.csv",
-            audit_log_path="-",
+            audit_webhook_config_file="x",
             feature_gates="A=true",
             api_audiences="a,b",
         ),
@@ -54,7 +54,10 @@ def test_further_flags(made: Envtest) -> None:
     assert found.static == {"t1": User("ann", "u1", ("g1", "g2")), "t2": User("bob", "u2")}
     assert (found.anonymous, found.event_ttl, found.node_ports) == (False, 5400.0, (30000, 30010))
     assert found.audiences == ("a", "b")
-    assert found.warnings == ("--audit-log-path has no effect in Kloster", "--feature-gates has no effect in Kloster")
+    assert found.warnings == (
+        "--audit-webhook-config-file has no effect in Kloster",
+        "--feature-gates has no effect in Kloster",
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 from tests.envtest import plane
 from tests.envtest.plane import PATIENCE, Envtest
@@ -159,6 +160,73 @@ def test_bad_flags(own: Envtest) -> None:
         _, said = server.communicate(timeout=PATIENCE)
         assert server.returncode == 1
         assert text in said
+
+
+POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  resources: [{group: "", resources: [secrets]}]
+- level: RequestResponse
+  resources: [{group: "", resources: [configmaps]}]
+- level: Request
+  omitStages: [ResponseStarted]
+  resources: [{group: "", resources: [namespaces]}]
+"""
+
+
+def test_an_audit_log_by_policy(own: Envtest) -> None:
+    (own.folder / "policy.yaml").write_text(POLICY)
+    own.start_apiserver(own.flags(audit_policy_file="policy.yaml", audit_log_path="audit.log"))
+    secret = {"metadata": {"name": "s"}, "stringData": {"k": "hunter2"}}
+    assert own.ask("/api/v1/namespaces/default/secrets", secret)[0] == 201
+    made = own.ask("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "c"}, "data": {"a": "b"}})[1]
+    own.ask("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    own.ask("/api/v1/namespaces/default/configmaps/c", {"gracePeriodSeconds": 0}, method="DELETE")
+    own.ask("/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1")
+    own.ask("/api/v1/namespaces/default/configmaps", token="nonsense")
+    own.ask("/version")
+    own.stop()
+    text = (own.folder / "audit.log").read_text()
+    assert (own.folder / "audit.log").stat().st_mode & 0o077 == 0
+    assert "hunter2" not in text
+    events = [orjson.loads(line) for line in text.splitlines()]
+    shown = [(one["level"], one["verb"], one["stage"], one["responseStatus"]["code"]) for one in events]
+    assert [one for one in shown if one[1] != "get"] == [
+        ("Metadata", "create", "ResponseComplete", 201),
+        ("RequestResponse", "create", "ResponseComplete", 201),
+        ("Request", "create", "ResponseComplete", 201),
+        ("RequestResponse", "delete", "ResponseComplete", 200),
+        ("RequestResponse", "watch", "ResponseStarted", 200),
+        ("RequestResponse", "watch", "ResponseComplete", 200),
+        ("RequestResponse", "list", "ResponseStarted", 401),
+    ]
+    assert not {"requestObject", "responseObject"} & set(events[0])
+    assert events[1]["requestObject"] == {
+        "kind": "ConfigMap",
+        "apiVersion": "v1",
+        "metadata": {"name": "c"},
+        "data": {"a": "b"},
+    }
+    assert events[1]["responseObject"] == made
+    assert events[2]["requestObject"]["metadata"]["name"] == "n"
+    assert "responseObject" not in events[2]
+    assert events[3]["requestObject"] == {
+        "kind": "DeleteOptions",
+        "apiVersion": "meta.k8s.io/__internal",
+        "gracePeriodSeconds": 0,
+    }
+    assert events[-1]["user"] == {}
+
+
+def test_a_wrong_audit_policy_is_refused(own: Envtest) -> None:
+    (own.folder / "policy.yaml").write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: []\n")
+    server = own.spawn("kube-apiserver", *own.flags(audit_policy_file="policy.yaml", audit_log_path="audit.log"))
+    _, said = server.communicate(timeout=PATIENCE)
+    assert server.returncode == 1
+    assert b"loading audit policy file: loaded illegal policy with 0 rules: from file policy.yaml" in said
 
 
 def test_controllers_on_demand(own: Envtest) -> None:

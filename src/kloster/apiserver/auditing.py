@@ -12,11 +12,24 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
+import yaml
 
-from kloster.apiserver import answers
-from kloster.apiserver.audit.event import About, Noted
+from kloster.apiserver import answers, yaml_text
+from kloster.apiserver.audit import policy as policies
+from kloster.apiserver.audit.event import (
+    COMPLETE,
+    RECEIVED,
+    REQUEST,
+    REQUEST_RESPONSE,
+    STARTED,
+    About,
+    Noted,
+    event,
+)
+from kloster.apiserver.audit.policy import Policy, Rule
 from kloster.apiserver.audit.trace import Trace
 from kloster.apiserver.call import Call
+from kloster.apiserver.negotiation import JSON, YAML, Unreadable
 from kloster.apiserver.watch import WatchStream
 from kloster.client.transport import Response
 
@@ -63,6 +76,7 @@ def _note(call: Call, trace: Trace, response: Response, received: float) -> Note
         acting=trace.acting,
         code=response.status,
         status=_status(trace, response),
+        deprecated=call.served is not None and bool(call.served.deprecation),
         sent=trace.sent,
     )
     if target is not None and target.is_resource:
@@ -115,3 +129,96 @@ def _status(trace: Trace, response: Response) -> dict[str, Any]:
 
 def _told(status: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in status.items() if key not in ("kind", "apiVersion", "metadata", "code")}
+
+
+# -- by a policy ------------------------------------------------------------------------------------------------------
+
+
+class Auditor:
+    """Tells a sink of requests, as a policy says."""
+
+    def __init__(self, policy: Policy, sink: Callable[[dict[str, Any]], None]) -> None:
+        self._policy = policy
+        self._sink = sink
+
+    def audited(self, answer: Callable[[Call], Answer], call: Call) -> Answer:
+        """The answer to `call`, told."""
+        return noted(answer, call, self._tell, bodies=self._policy.bodies)
+
+    def _tell(self, found: Noted, call: Call, response: Response) -> None:
+        if not hasattr(call, "target"):
+            return
+        rule = self._policy.rule(found.user, call.target)
+        if rule.level == policies.NONE:
+            return
+        if rule.level in (REQUEST, REQUEST_RESPONSE):
+            found.sent = _body(_options(call) or found.sent, rule.bare)
+        if rule.level == REQUEST_RESPONSE:
+            found.answered = _body(_answered(call, response), rule.bare)
+        if found.user is None:  # it went no further
+            self._say(found, STARTED, rule)
+            return
+        self._say(found, RECEIVED, rule)
+        if call.target.verb == "watch" or call.target.subresource in _LONG_RUNNING:
+            self._say(found, STARTED, rule)
+        if isinstance(response.stream, WatchStream):
+            found.then = partial(self._say, stage=COMPLETE, rule=rule)
+        else:
+            self._say(found, COMPLETE, rule)
+
+    def _say(self, found: Noted, stage: str, rule: Rule) -> None:
+        if stage not in rule.omitted:
+            self._sink(event(found, stage, rule.level))
+
+
+_LONG_RUNNING = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_LONGEST_YAML = 256 << 10
+
+
+def _options(call: Call) -> bytes:
+    """The options of a deletion, as JSON, with the name that upstream gives them there."""
+    if not call.request.body or call.target.verb not in ("delete", "deletecollection"):
+        return b""
+    try:
+        value = orjson.loads(call.request.body)
+    except orjson.JSONDecodeError:
+        return b""
+    if not isinstance(value, dict):
+        return b""
+    rest = {key: one for key, one in value.items() if key not in ("kind", "apiVersion")}
+    return orjson.dumps({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/__internal", **rest})
+
+
+def _answered(call: Call, response: Response) -> bytes:
+    """The object in the answer, as JSON; nothing if it was no object, or so large that it is sent in pieces."""
+    media = response.headers.get("content-type", "").partition(";")[0]
+    if call.trace is not None and call.trace.failure is not None:
+        return orjson.dumps(call.trace.failure.status())
+    if response.stream is not None or not response.body:
+        return b""
+    if media == JSON:
+        return response.body.rstrip() if response.body.startswith(b"{") else b""
+    codec = call.cluster.codecs.get(media)
+    try:
+        if media == YAML and len(response.body) < _LONGEST_YAML:
+            return orjson.dumps(yaml_text.load(response.body)[0])
+        if codec is None:
+            return b""
+        version, kind = codec.identity(response.body)
+        group, _, short = version.rpartition("/")
+        schema = call.cluster.catalog.type(group, short, kind)
+        return b"" if schema is None else orjson.dumps(codec.decode(response.body, schema))
+    except (Unreadable, yaml.YAMLError, ValueError, TypeError):
+        return b""
+
+
+def _body(document: bytes, bare: bool) -> bytes:
+    """Without managedFields, if they are to be left out."""
+    if not bare or b'"managedFields"' not in document:
+        return document
+    value = orjson.loads(document)
+    items = value.get("items")
+    for one in (value, *(items if isinstance(items, list) else ())):
+        if isinstance(one, dict) and isinstance(one.get("metadata"), dict):
+            one["metadata"].pop("managedFields", None)
+    return orjson.dumps(value)

@@ -19,7 +19,7 @@ import yaml
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import StatusError, invalid_value
-from kloster.apimachinery.schema import strict
+from kloster.apimachinery.schema import encode, strict
 from kloster.apimachinery.schema.decode import decode
 from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver import negotiation, yaml_text
@@ -62,7 +62,10 @@ def read(call: Call, expected: Expected, validation: str) -> Object:
     """
     value, text, repeated = _parse(call, expected)
     value = _identify(call, expected, value)
-    return checked(call, expected, value, validation, text, repeated)
+    item = checked(call, expected, value, validation, text, repeated)
+    if call.trace is not None and call.trace.bodies:
+        call.trace.sent = encode.dumps(expected.type, item)
+    return item
 
 
 def checked(

@@ -111,6 +111,16 @@ class WebhookCaller(Protocol):
         ...
 
 
+class Auditor(Protocol):
+    """Tells somebody who asked what (`auditing.Auditor`)."""
+
+    def audited(
+        self, answer: Callable[[Any], Response | Awaitable[Response]], call: Any
+    ) -> Response | Awaitable[Response]:
+        """The answer to `call`, told."""
+        ...
+
+
 Identify = Callable[[Request], User]
 """Who asks (`authentication.chain.Chain`). Raises StatusError 401."""
 
@@ -137,6 +147,7 @@ class Ports:
     webhooks: WebhookCaller | None = None
     tally: Tally | None = None
     rehearsal: Rehearsal | None = None
+    auditor: Auditor | None = None
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

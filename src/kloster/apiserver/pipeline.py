@@ -84,6 +84,9 @@ def handle(cluster: ServedCluster, request: Request) -> Answer:
     """Answers one request of one cluster."""
     call = Call(cluster, request)
     answer = partial(rehearsing.recorded, _answer) if rehearsing.takes_part(call) else _answer
+    auditor = cluster.ports.auditor
+    if auditor is not None and request.user is None:
+        answer = partial(auditor.audited, answer)
     tally = cluster.ports.tally
     return answer(call) if tally is None else counting.counted(tally, call, answer)
 

@@ -1,7 +1,7 @@
 """kube-apiserver's flags, parsed once into what an API server here is made of.
 
 Three ways with a flag that upstream has: it is honoured; it is accepted with a warning, where leaving its effect out
-only means less (auditing, tracing); it is refused, where leaving it out would change who gets in (`_REFUSED`). A flag
+only means less (tracing); it is refused, where leaving it out would change who gets in (`_REFUSED`). A flag
 that upstream lacks is unknown. Error texts are upstream's.
 """
 
@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kloster.apiserver import pki
+from kloster.apiserver.audit.log import STANDARD_OUTPUT
+from kloster.apiserver.audit.policy import Policy, PolicyError
+from kloster.apiserver.audit.policy import parse as parse_policy
 from kloster.client.transport import User
 from kloster.envtest import flags
 from kloster.envtest.flags import FlagError
@@ -51,7 +54,7 @@ _REFUSED = {
 }
 _IGNORED = flags.words(
     """
-    admission-control-config-file audit-log-path audit-policy-file audit-webhook-config-file cors-allowed-origins
+    admission-control-config-file audit-log-compress audit-log-maxage audit-webhook-config-file cors-allowed-origins
     egress-selector-config-file emulated-version enable-bootstrap-token-auth feature-gates proxy-client-cert-file
     requestheader-client-ca-file runtime-config strict-transport-security-directives tracing-config-file
     service-account-max-token-expiration
@@ -61,6 +64,16 @@ _IGNORED = flags.words(
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit log. `path` is None for standard output; the rest as `audit.log.AuditLog`'s."""
+
+    policy: Policy
+    path: Path | None
+    size: int
+    backups: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +88,7 @@ class Options:
     modes         authorization modes, in order
     plugins_off   admission plugins that do not run
     controllers   as kube-controller-manager's --controllers; empty: none
+    audit         what the audit log holds; None: there is none
     """
 
     bind: str
@@ -95,6 +109,7 @@ class Options:
     external_address: str
     advertise: str
     controllers: tuple[str, ...] = ()
+    audit: Audit | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -147,6 +162,7 @@ class _Reader:
             external_address=f"{self._text('external-hostname') or advertise}:{port}",
             advertise=advertise,
             controllers=self._controllers(),
+            audit=self._audit(),
             warnings=tuple(self._warnings),
         )
 
@@ -240,6 +256,31 @@ class _Reader:
 
     def _controllers(self) -> tuple[str, ...]:
         return tuple(self._list("kloster-controllers"))
+
+    def _audit(self) -> Audit | None:
+        file, path = self._text("audit-policy-file"), self._text("audit-log-path")
+        sizes = [self._whole(f"audit-log-{one}") for one in ("maxsize", "maxbackup")]
+        if not file:
+            return None
+        try:
+            policy = parse_policy(self._path(file).read_bytes())
+        except OSError as error:
+            text = f'failed to read file path "{file}": open {file}: {(error.strerror or str(error)).lower()}'
+            raise OptionsError(f"loading audit policy file: {text}") from error
+        except PolicyError as error:
+            raise OptionsError(f"loading audit policy file: {error}: from file {file}") from error
+        self._warnings += [f"Audit policy contains errors: {one}" for one in policy.warnings]
+        if not path:
+            return None
+        return Audit(policy, None if path == STANDARD_OUTPUT else self._path(path), sizes[0] << 20, sizes[1])
+
+    def _whole(self, name: str) -> int:
+        """A number that counts something."""
+        text = self._text(name, "0")
+        if not (text.isascii() and text.isdigit()):
+            detail = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+            raise FlagError(f'invalid argument "{text}" for "--{name}" flag: {detail}')
+        return int(text)
 
     def _service_cidr(self) -> str:
         ranges = self._list("service-cluster-ip-range") or ["10.0.0.0/24"]

@@ -11,6 +11,8 @@ from functools import partial
 from kloster.aio.clock import Clock
 from kloster.apimachinery import Object
 from kloster.apiserver import bootstrap, pipeline
+from kloster.apiserver.audit.log import AuditLog
+from kloster.apiserver.auditing import Auditor
 from kloster.apiserver.authorization.always import PrivilegedGroups
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.authorization.rbac import Rbac
@@ -27,7 +29,7 @@ from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.client.inprocess import Handler
 from kloster.client.outgoing import Reach
 from kloster.envtest import access
-from kloster.envtest.options import Options
+from kloster.envtest.options import Options, OptionsError
 from kloster.kinds.catalog import catalog
 from kloster.stores.api import Entry, Key, Operation, Store, View
 
@@ -78,6 +80,7 @@ class ApiServer:
         )
         self.served.serve_custom_resources(builder(self.served.catalog))
         self._roles = StoredRoles(store, self._decoded)
+        self._log: AuditLog | None = None
         self._plug_in()
         self.handler: Handler = pipeline.handler(self.served)
         self.site = LazySite(NAME, self.handler, lambda: Material(*options.serving, options.client_ca))
@@ -98,6 +101,13 @@ class ApiServer:
             tally=metrics.of(NAME),
             webhooks=Callouts(Reach.ANYWHERE),
         )
+        if options.audit is not None:
+            wanted = options.audit
+            try:
+                self._log = AuditLog(wanted.path, wanted.size, wanted.backups)
+            except OSError as error:
+                raise OptionsError(f"ensureLogFile: open {error.filename}: {(error.strerror or '').lower()}") from error
+            served.ports.auditor = Auditor(wanted.policy, self._log.write)
 
     def _decoded(self, entry: Entry) -> Object:
         found = self.served.view.object(entry)
@@ -136,5 +146,7 @@ class ApiServer:
         for end in reversed(self.ending):
             await end()
         await self.server.close()
+        if self._log is not None:
+            self._log.close()
         self._roles.close()
         self.served.close()

@@ -19,6 +19,7 @@ METADATA, REQUEST, REQUEST_RESPONSE = "Metadata", "Request", "RequestResponse"
 RECEIVED, STARTED, COMPLETE = "RequestReceived", "ResponseStarted", "ResponseComplete"
 STAGES = (RECEIVED, STARTED, COMPLETE, "Panic")
 DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
+DEPRECATED = "k8s.io/deprecated"
 LONGEST_AGENT = 1024
 
 
@@ -44,6 +45,7 @@ class Noted:
     about        None for what is no resource
     status       of a Status that was the answer, its message and the like
     decision     the authorizer's: allow or forbid; empty if it was not asked
+    deprecated   the resource is
     received     like `started` and `completed` seconds since 1970; the latter are 0 as long as they have not come
     then         called when it is completed, if it was not when it was told
     sent         the object, patch or options in the request, as JSON; like `answered` empty if unknown
@@ -62,6 +64,7 @@ class Noted:
     status: Object = field(default_factory=dict)
     decision: str = ""
     reason: str = ""
+    deprecated: bool = False
     started: float = 0.0
     completed: float = 0.0
     sent: bytes = b""
@@ -101,6 +104,8 @@ def event(noted: Noted, stage: str, level: str = METADATA) -> dict[str, Any]:
     found["stageTimestamp"] = rfc3339_micro(moment)
     if noted.decision and told:
         found["annotations"] = {DECISION: noted.decision, REASON: noted.reason}
+        if noted.deprecated:
+            found["annotations"][DEPRECATED] = "true"
     return found
 
 
@@ -109,7 +114,7 @@ def _reference(about: About, told: bool) -> dict[str, str]:
     found = {
         "resource": about.resource,
         "namespace": about.namespace,
-        "name": (about.given.get("name") if told else "") or about.name,
+        "name": about.name or (about.given.get("name", "") if told else ""),
         "uid": about.given.get("uid", "") if told else "",
         "apiGroup": about.group,
         "apiVersion": about.version,

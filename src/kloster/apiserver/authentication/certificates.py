@@ -1,8 +1,8 @@
 """Client certificates: CN is the user's name, each O a group.
 
 TLS has verified the chain against this cluster's CA when the connection was made. A connection may outlive its
-certificate, so the dates are checked at each request, as upstream does. Where the cluster's time is ahead, because a test
-has moved it on, who moves it is believed as long as the certificate is valid by everybody else's time.
+certificate, so the dates are checked at each request, as upstream does. Where the cluster's time is ahead, because a
+test has moved it on, who moves it is believed as long as the certificate is valid by everybody else's time.
 """
 
 from __future__ import annotations

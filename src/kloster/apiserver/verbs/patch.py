@@ -103,7 +103,13 @@ def check_media(call: Call) -> str:
 
 def read(call: Call, media: str) -> Patch:
     """Parses the body. Raises StatusError 400, 413."""
-    body = call.request.body
+    found = _read(call.request.body, media)
+    if call.trace is not None and call.trace.bodies:
+        call.trace.sent = orjson.dumps(found.value)
+    return found
+
+
+def _read(body: bytes, media: str) -> Patch:
     if len(body) > bodies.LIMIT:
         raise errors.too_large(f"Request entity too large: limit is {bodies.LIMIT}")
     if media == APPLY:
