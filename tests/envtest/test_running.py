@@ -185,6 +185,7 @@ def test_an_audit_log_by_policy(own: Envtest) -> None:
     made = own.ask("/api/v1/namespaces/default/configmaps", {"metadata": {"name": "c"}, "data": {"a": "b"}})[1]
     own.ask("/api/v1/namespaces", {"metadata": {"name": "n"}})
     own.ask("/api/v1/namespaces/default/configmaps/c", {"gracePeriodSeconds": 0}, method="DELETE")
+    own.ask("/api/v1/namespaces/default/configmaps/kube-root-ca.crt?pretty=true")
     own.ask("/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1")
     own.ask("/api/v1/namespaces/default/configmaps", token="nonsense")
     own.ask("/version")

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import orjson
 import yaml
 
+from kloster.aio.clock import Clock
 from kloster.apiserver import answers, yaml_text
 from kloster.apiserver.audit import policy as policies
 from kloster.apiserver.audit.event import (
@@ -86,14 +87,14 @@ def _note(call: Call, trace: Trace, response: Response, received: float) -> Note
         made.decision, made.reason = "allow" if trace.verdict.allowed else "forbid", trace.verdict.reason
     stream = response.stream
     if isinstance(stream, WatchStream):
-        stream.on_close = partial(_ended, made, call, stream.on_close)
+        stream.on_close = partial(_ended, made, call.cluster.clock, stream.on_close)
     else:
         made.completed = now
     return made
 
 
-def _ended(made: Noted, call: Call, before: Callable[[], None] | None) -> None:
-    made.completed = call.cluster.clock.now()
+def _ended(made: Noted, clock: Clock, before: Callable[[], None] | None) -> None:
+    made.completed = clock.now()
     if made.then is not None:
         made.then(made)
     if before is not None:
@@ -197,7 +198,7 @@ def _answered(call: Call, response: Response) -> bytes:
     if response.stream is not None or not response.body:
         return b""
     if media == JSON:
-        return response.body.rstrip() if response.body.startswith(b"{") else b""
+        return _on_one_line(response.body.rstrip()) if response.body.startswith(b"{") else b""
     codec = call.cluster.codecs.get(media)
     try:
         if media == YAML and len(response.body) < _LONGEST_YAML:
@@ -210,6 +211,11 @@ def _answered(call: Call, response: Response) -> bytes:
         return b"" if schema is None else orjson.dumps(codec.decode(response.body, schema))
     except (Unreadable, yaml.YAMLError, ValueError, TypeError):
         return b""
+
+
+def _on_one_line(document: bytes) -> bytes:
+    """What was indented for a reader is not in a log. (Line breaks in texts are escaped.)"""
+    return orjson.dumps(orjson.loads(document)) if b"\n" in document else document
 
 
 def _body(document: bytes, bare: bool) -> bytes:

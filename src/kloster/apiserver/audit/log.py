@@ -39,7 +39,9 @@ class AuditLog:
         try:
             if self._path is not None and self._written and self._written + len(line) > self._size:
                 self._turn(self._path)
-            os.write(self._descriptor, line)
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
             self._written += len(line)
             self._failing = False
         except OSError as error:
