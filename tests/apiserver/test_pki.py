@@ -101,9 +101,14 @@ def test_a_request_gets_a_certificate_for_its_own_key() -> None:
     key = pki.new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
-    signed = certificate(authority.sign_request(request, NOW, pki.DAY))
+    signed = certificate(authority.sign_request(request, ["client auth", "digital signature"], NOW, NOW + pki.DAY))
     assert signed.subject == subject
     assert signed.public_key() == key.public_key()
+    assert signed.not_valid_after_utc.timestamp() == int(NOW + pki.DAY)
+    with pytest.raises(ValueError, match="unrecognized usage values"):
+        authority.sign_request(request, ["world domination"], NOW, NOW + pki.DAY)
+    late = authority.sign_request(request, ["client auth"], NOW, NOW + 100 * pki.AUTHORITY_LIFETIME)
+    assert certificate(late).not_valid_after_utc == certificate(authority.certificate).not_valid_after_utc
 
 
 def test_a_new_cluster_takes_milliseconds() -> None:

@@ -57,10 +57,10 @@ class World:
         self.source = LiveSource(served.view)
         self.attachment: Attachment | None = None
 
-    def run(self, *patterns: str, source: Source | None = None) -> None:
-        """Start controllers, by the names of ``--controllers``."""
+    def run(self, *patterns: str, source: Source | None = None, **more: Any) -> None:
+        """Start controllers, by the names of ``--controllers``; `more` are settings."""
         recorder = EventRecorder(self.client, self.clock, self.dispatcher.spawn)
-        settings = {"ca_bundle": "-----BEGIN CERTIFICATE-----"}
+        settings = {"ca_bundle": "-----BEGIN CERTIFICATE-----", **more}
         context = Context("test", self.client, source or self.source, recorder, self.clock, settings)
         self.attachment = self.dispatcher.attach(context, select(patterns))
 

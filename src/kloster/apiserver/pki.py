@@ -101,16 +101,35 @@ class Authority:
         """A client's certificate: CN is the user's name, each O a group."""
         return self._issue(_name(user, groups), now, lifetime, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
-    def sign_request(self, request: x509.CertificateSigningRequest, now: float, lifetime: float) -> bytes:
-        """A client certificate (PEM) for somebody else's key; subject as requested."""
-        return self._sign(
-            request.subject,
-            request.public_key(),  # type: ignore[arg-type]
-            now,
-            lifetime,
-            ExtendedKeyUsageOID.CLIENT_AUTH,
-            None,
-        ).public_bytes(serialization.Encoding.PEM)
+    def sign_request(
+        self, request: x509.CertificateSigningRequest, usages: Sequence[str], begin: float, end: float
+    ) -> bytes:
+        """A certificate (PEM) for somebody else's key: subject and alternative names as requested, for `usages` (in the
+        words of the certificates API). It ends when the authority does at the latest. Raises ValueError."""
+        until = min(end, self._certificate.not_valid_after_utc.timestamp())
+        if begin >= until:
+            raise ValueError("the signer has expired")
+        usage, purposes = _usages(usages)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(request.subject)
+            .issuer_name(self._certificate.subject)
+            .public_key(request.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime.fromtimestamp(int(begin), UTC))
+            .not_valid_after(datetime.fromtimestamp(int(until), UTC))
+        )
+        if usage is not None:
+            builder = builder.add_extension(usage, critical=True)
+        if purposes:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(issuer, critical=False)
+        for extension in request.extensions:
+            if isinstance(extension.value, x509.SubjectAlternativeName):
+                builder = builder.add_extension(extension.value, critical=False)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def _issue(
         self,
@@ -168,18 +187,51 @@ def _alternative(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
+_KEY_USAGES = {
+    "signing": "digital_signature",
+    "digital signature": "digital_signature",
+    "content commitment": "content_commitment",
+    "key encipherment": "key_encipherment",
+    "data encipherment": "data_encipherment",
+    "key agreement": "key_agreement",
+    "cert sign": "key_cert_sign",
+    "crl sign": "crl_sign",
+    "encipher only": "encipher_only",
+    "decipher only": "decipher_only",
+}
+_PURPOSES = {
+    "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
+    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "code signing": ExtendedKeyUsageOID.CODE_SIGNING,
+    "email protection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "s/mime": ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    "ipsec end system": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.5"),
+    "ipsec tunnel": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.6"),
+    "ipsec user": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.7"),
+    "timestamping": ExtendedKeyUsageOID.TIME_STAMPING,
+    "ocsp signing": ExtendedKeyUsageOID.OCSP_SIGNING,
+    "microsoft sgc": x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.3"),
+    "netscape sgc": x509.ObjectIdentifier("2.16.840.1.113730.4.1"),
+}
+
+
+def _usages(named: Sequence[str]) -> tuple[x509.KeyUsage | None, list[x509.ObjectIdentifier]]:
+    """Usages of a key, and purposes in the order of Go's constants."""
+    unknown = [name for name in named if name not in _KEY_USAGES and name not in _PURPOSES]
+    if unknown:
+        raise ValueError(f"unrecognized usage values: {unknown}")
+    keys = {_KEY_USAGES[name] for name in named if name in _KEY_USAGES}
+    purposes = [oid for name, oid in _PURPOSES.items() if name in named]
+    return (_key_usage(*keys) if keys else None), list(dict.fromkeys(purposes))
+
+
 def _usage(signing: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=signing,
-        crl_sign=signing,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    return _key_usage("digital_signature", *(("key_cert_sign", "crl_sign") if signing else ()))
+
+
+def _key_usage(*names: str) -> x509.KeyUsage:
+    return x509.KeyUsage(**{name: name in names for name in dict.fromkeys(_KEY_USAGES.values())})
 
 
 def _builder(

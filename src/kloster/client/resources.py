@@ -48,3 +48,7 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
 EVERYTHING = Resource("", "", "", "", False)
 """Stands for every resource in `Source.subscribe` of a cluster served by this process; see `LiveSource`."""
 VOLUME_ATTRIBUTES_CLASSES = Resource("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass", False)
+CERTIFICATE_SIGNING_REQUESTS = Resource(
+    "certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", False
+)
+SUBJECT_ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kloster.controllers import (
+    certificatesigningrequests,
     clusterroles,
     cronjobs,
     daemonsets,
@@ -61,6 +62,9 @@ TABLE: tuple[Controller, ...] = (
     podgc.CONTROLLER,
     clusterroles.CONTROLLER,
     resourcequotas.CONTROLLER,
+    certificatesigningrequests.APPROVING,
+    certificatesigningrequests.SIGNING,
+    certificatesigningrequests.CLEANER,
 )
 
 HOST_TABLE: tuple[Controller, ...] = (nodes.CONTROLLER,)
@@ -74,6 +78,9 @@ _OLDER_NAMES = {
     "endpoint": "endpoints-controller",
     "podgc": "pod-garbage-collector-controller",
     "garbagecollector": "garbage-collector-controller",
+    "csrapproving": "certificatesigningrequest-approving-controller",
+    "csrcleaner": "certificatesigningrequest-cleaner-controller",
+    "csrsigning": "certificatesigningrequest-signing-controller",
     "pvc-protection": "persistentvolumeclaim-protection-controller",
     "pv-protection": "persistentvolume-protection-controller",
     "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
@@ -82,9 +89,6 @@ _NOT_RUN_HERE = frozenset(
     {
         "serviceaccount-token-controller",
         "horizontal-pod-autoscaler-controller",
-        "certificatesigningrequest-signing-controller",
-        "certificatesigningrequest-approving-controller",
-        "certificatesigningrequest-cleaner-controller",
         "ttl-controller",
         "bootstrap-signer-controller",
         "token-cleaner-controller",

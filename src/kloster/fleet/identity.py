@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography import x509
+
 from kloster.apiserver.http.tls import Material
 from kloster.apiserver.pki import CERTIFICATE_LIFETIME, Authority, Pair, key_pem, load_key, new_key
 
@@ -44,6 +46,10 @@ class Identity:
         """For the address that all clusters share: nobody is asked for a certificate there, because nobody can know yet
         of which cluster it would have to be."""
         return Material(self.serving.certificate, self.serving.key)
+
+    def sign(self, request: x509.CertificateSigningRequest, usages: Sequence[str], begin: float, end: float) -> bytes:
+        """A certificate (PEM) of this cluster's authority, see `Authority.sign_request`."""
+        return Authority.load(self.authority).sign_request(request, usages, begin, end)
 
     def admin(self, now: float, longer: float = 0.0) -> Pair:
         """A client certificate of a cluster-admin, valid for a year and `longer`."""
