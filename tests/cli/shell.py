@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ class Result:
 
 
 class Shell:
-    """A home, a data directory, an environment."""
+    """A home, a data directory, an environment. `before` is what commands are begun with, such as nsenter."""
 
-    def __init__(self, home: Path, data: Path) -> None:
+    def __init__(self, home: Path, data: Path, before: Sequence[str] = ()) -> None:
+        self.kloster = [*before, *KLOSTER]
         self.home = home
         self.data = data
         home.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ class Shell:
     def run(self, *arguments: str, **environment: str) -> Result:
         """Run `kloster`, to its end."""
         done = subprocess.run(
-            [*KLOSTER, *arguments],
+            [*self.kloster, *arguments],
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
@@ -82,7 +83,7 @@ class Shell:
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `kloster` and go on."""
         return subprocess.Popen(
-            [*KLOSTER, *arguments],
+            [*self.kloster, *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
