@@ -19,6 +19,7 @@ from kloster.aio.aside import Aside
 from kloster.aio.clock import Clock, SystemClock
 from kloster.apimachinery import Object
 from kloster.apiserver.authentication.chain import ANONYMOUS
+from kloster.apiserver.authentication.bootstrap_tokens import BootstrapTokens
 from kloster.apiserver.authentication.tokens import ServiceAccountTokens
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.customresources.link import Builder, CustomResources
@@ -139,6 +140,7 @@ class Ports:
     """
 
     tokens: ServiceAccountTokens | None = None
+    bootstrap_tokens: BootstrapTokens | None = None
     escalation: Escalation | None = None
     nodes: NodeConnector | None = None
     dialer: Dialer | None = None

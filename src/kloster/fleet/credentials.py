@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kloster.aio.clock import Clock, parse_rfc3339
+from kloster.apiserver.authentication.bootstrap_tokens import NAMESPACE, BootstrapTokens
 from kloster.apiserver.authentication.certificates import Certificates
 from kloster.apiserver.authentication.chain import Chain
 from kloster.apiserver.authentication.tokens import KeySet, ServiceAccountTokens
@@ -59,10 +60,20 @@ def tokens(identity: Identity, view: LiveView, clock: Clock, issuer: str) -> Ser
     return ServiceAccountTokens(KeySet(keys[0], retired), uid_of, clock, issuer)
 
 
-def authenticator(issued: ServiceAccountTokens, clock: Clock, first: Sequence[Authenticator] = ()) -> Chain:
-    """`first`, then client certificates, then service-account tokens, then anonymous, as upstream."""
+def bootstrap_tokens(view: LiveView, clock: Clock) -> BootstrapTokens:
+    """Bootstrap tokens are Secrets of the cluster itself."""
+    return BootstrapTokens(lambda name: view.get("/secrets", NAMESPACE, name), clock)
+
+
+def authenticator(
+    issued: ServiceAccountTokens,
+    clock: Clock,
+    first: Sequence[Authenticator] = (),
+    bootstrap: BootstrapTokens | None = None,
+) -> Chain:
+    """`first`, then client certificates, then service-account and bootstrap tokens, then anonymous, as upstream."""
     over_websocket = ProtocolTokens(lambda token: issued.authenticate(token).user)
-    return Chain([*first, Certificates(clock), issued, over_websocket])
+    return Chain([*first, Certificates(clock), issued, *([bootstrap] if bootstrap else ()), over_websocket])
 
 
 def authorizer(rbac: Rbac) -> Union:
