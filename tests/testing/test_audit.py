@@ -12,7 +12,7 @@ import kubernetes
 import pytest
 
 from kloster.client.blocking import Blocking
-from kloster.testing import Cluster, StatusError
+from kloster.testing import Cluster, Fleet, StatusError, TestingError
 
 NAMESPACE = "/api/v1/namespaces/default"
 
@@ -107,3 +107,44 @@ def test_a_dump_has_the_trail(shared: Cluster, client: Blocking, tmp_path: Path)
     (line,) = path.read_text().splitlines()
     assert "configmaps?labelSelector=a%3Db\\u0026limit=5" in line
     assert json.loads(line)["verb"] == "list"
+
+
+POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  resources: [{group: "", resources: [secrets]}]
+- level: RequestResponse
+  resources: [{group: "", resources: [configmaps]}]
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_fleet_writes_logs_by_policy(tmp_path: Path, workers: str) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    options = ["--audit-policy-file", str(policy), "--workers", workers]
+    with Fleet(tmp_path / "fleet", options=options) as fleet, Cluster("1.34", fleet=fleet) as cluster:
+        cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}})
+        cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"k": "hunter2"}})
+        made = fleet.request("GET", f"/apis/kloster.dev/v1alpha1/namespaces/default/virtualclusters/{cluster.name}")
+        path = fleet.directory.cluster(made["metadata"]["uid"]) / "audit.log"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        text = path.read_text()
+        told = [json.loads(line) for line in text.splitlines()]
+        assert [(one["level"], one["objectRef"]["resource"], one["responseStatus"]["code"]) for one in told] == [
+            ("RequestResponse", "configmaps", 201),
+            ("Metadata", "secrets", 201),
+        ]
+        assert told[0]["responseObject"]["data"] == {"a": "b"}
+        assert told[0]["sourceIPs"] == ["127.0.0.1"]
+        assert "hunter2" not in text
+
+
+def test_a_fleet_is_not_started_with_a_wrong_policy(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Loud}]\n")
+    with pytest.raises(TestingError, match=r"policy.yaml is no audit policy: rules\[0\].level: Unsupported value"):
+        Fleet(tmp_path / "fleet", options=["--audit-policy-file", str(policy)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -28,6 +29,13 @@ def run(
     local_webhooks: Annotated[
         bool, Parameter(help="Let clusters call webhooks that listen on this machine.", negative="")
     ] = False,
+    audit_policy_file: Annotated[
+        Path | None,
+        Parameter(
+            help="An audit policy (audit.k8s.io/v1): what it says is written to audit.log in the directory of each "
+            "cluster (clusters/UID in the data directory), of 16 MiB, beside four older ones."
+        ),
+    ] = None,
     bind: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port of the common address; 0: the one used before, or a free one.")] = 0,
 ) -> None:
@@ -50,6 +58,8 @@ def run(
     arguments = ["--nodes", str(nodes), "--workers", str(workers), "--bind", bind, "--port", str(port)]
     if local_webhooks:
         arguments.append("--local-webhooks")
+    if audit_policy_file is not None:
+        arguments += ["--audit-policy-file", str(audit_policy_file.absolute())]
     if foreground:
         start.refuse_sudo(fleet)
         fleet.directory.prepare()

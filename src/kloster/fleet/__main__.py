@@ -13,6 +13,7 @@ import uvloop
 from kloster.apiserver.http.listeners import AddressInUse
 from kloster.apiserver.observability import logging
 from kloster.fleet.addresses import PortTaken
+from kloster.fleet.audits import POLICY_FILE
 from kloster.fleet.datadir import DataDirError, disk_full
 from kloster.fleet.process import Options, report_failure, run
 from kloster.fleet.shared import LOCAL_WEBHOOKS
@@ -35,6 +36,7 @@ def _options() -> Options:
     parser.add_argument("--lifeline-fd", type=int, default=-1)
     parser.add_argument("--temporary", type=Path)
     parser.add_argument("--local-webhooks", action="store_true")
+    parser.add_argument("--audit-policy-file", type=Path)
     parsed = parser.parse_args()
     return Options(**vars(parsed))
 
@@ -44,6 +46,8 @@ def main() -> int:
     options = _options()
     if options.local_webhooks:
         os.environ[LOCAL_WEBHOOKS] = "1"
+    if options.audit_policy_file is not None:
+        os.environ[POLICY_FILE] = str(options.audit_policy_file.absolute())
     logging.configure()
     try:
         uvloop.run(run(options))

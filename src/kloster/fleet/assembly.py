@@ -18,6 +18,8 @@ import structlog
 
 from kloster.aio.clock import Clock
 from kloster.apiserver import bootstrap, pipeline
+from kloster.apiserver.audit.log import AuditLog
+from kloster.apiserver.auditing import Auditor
 from kloster.apiserver.authorization.always import PrivilegedGroups
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.authorization.rbac import Rbac
@@ -31,7 +33,7 @@ from kloster.client.dialing import Dialer
 from kloster.client.inprocess import Handler, InProcessTransport
 from kloster.client.portforward import PortForward
 from kloster.client.sources import LiveSource
-from kloster.fleet import credentials, naturalize
+from kloster.fleet import audits, credentials, naturalize
 from kloster.fleet.record import Record
 from kloster.fleet.shared import Shared
 from kloster.kinds.catalog import catalog
@@ -58,6 +60,7 @@ class Assembled:
     source: LiveSource
     context: Context
     attachments: list[Attachment]
+    audit: AuditLog | None = None
     closed: bool = False
     seen: int = 0
     stacking: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the layers change
@@ -95,6 +98,8 @@ class Assembled:
         await self.detach()
         self.roles.close()
         self.served.close()
+        if self.audit is not None:
+            self.audit.close()
         own = [entry for _, entry in self.store.own() if entry is not None]
         await self.store.close()
         self.shared.forms.forget(own)
@@ -163,7 +168,11 @@ async def _assemble(
     source = LiveSource(view)
     recorder = EventRecorder(client, clock, shared.dispatcher.spawn, component="kloster", linger=LINGER)
     context = Context(record.id, client, source, recorder, clock, _settings(record, settings))
-    return Assembled(record, shared, store, served, handler, roles, client, source, context, [])
+    audit = None
+    if shared.audit is not None:
+        audit = audits.begin(shared.data_dir.cluster(record.id))
+        served.ports.auditor = Auditor(shared.audit, audit.write)
+    return Assembled(record, shared, store, served, handler, roles, client, source, context, [], audit)
 
 
 def _serve(shared: Shared, record: Record, settings: Settings, store: SqliteStore, clock: Clock) -> ServedCluster:

@@ -64,6 +64,7 @@ class Options:
                   holds the file ``lock`` there
     park_after    seconds until a cluster that nobody uses is parked, 0 for never
     local_webhooks  webhooks may run on this machine
+    audit_policy_file   what the audit logs of clusters tell; None: there are none
     """
 
     data_dir: Path
@@ -76,6 +77,7 @@ class Options:
     lifeline_fd: int = -1
     temporary: Path | None = None
     local_webhooks: bool = False
+    audit_policy_file: Path | None = None
 
 
 async def run(options: Options) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from kloster.aio.aside import Aside
 from kloster.aio.clock import Clock
+from kloster.apiserver.audit.policy import Policy
 from kloster.apiserver.callouts import Callouts
 from kloster.apiserver.cluster import OpenAPIDocuments, WebhookCaller
 from kloster.apiserver.forms import FormCache
@@ -18,6 +19,7 @@ from kloster.apiserver.observability.metrics import Metrics
 from kloster.apiserver.openapi.answers import OpenAPI
 from kloster.apiserver.protobuf import ProtobufCodec
 from kloster.client.outgoing import Reach
+from kloster.fleet import audits
 from kloster.fleet.datadir import DataDir
 from kloster.fleet.sites import FleetDirectory
 from kloster.fleet.templates import Templates
@@ -39,7 +41,7 @@ def _callouts() -> WebhookCaller:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Made once in `process`. `bind` is the address that clusters' ports listen on."""
+    """Made once in `process`. `bind` is the address that clusters' ports listen on, `audit` what audit logs tell."""
 
     clock: Clock
     data_dir: DataDir
@@ -55,3 +57,4 @@ class Shared:
     codecs: Mapping[str, Codec] = field(default_factory=_codecs)
     openapi: OpenAPIDocuments = field(default_factory=OpenAPI)
     webhooks: WebhookCaller = field(default_factory=_callouts)
+    audit: Policy | None = field(default_factory=audits.policy)
