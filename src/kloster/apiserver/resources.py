@@ -48,7 +48,7 @@ class Served:
     seal      removes what the storage version does not know (custom resources), None: nothing can be there
     deprecation  a warning that goes with every answer
     resource  the same as controllers address it
-    wide      checking its objects may take long however small they are: its schema has many alternatives
+    wide      checking its objects may take long however small they are: its schema has many alternatives or rules
     """
 
     __slots__ = (
@@ -91,7 +91,8 @@ class Served:
         self.plural = kind.plural
         self.id = kind.storage_id
         self.namespaced = kind.namespaced
-        self.strategy = storage.strategy
+        # Events of both groups are stored as one kind, but have rules of their own.
+        self.strategy = storage.strategy if kind.group == storage.group else kind.strategy
         self.list_kind = f"{kind.kind}List"
         self.resource = Resource(kind.group, kind.version, kind.plural, kind.kind, kind.namespaced)
         self.prefix = _prefix(kind)

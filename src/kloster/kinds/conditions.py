@@ -37,7 +37,9 @@ def _validate_one(path: str, condition: Object) -> list[FieldError]:
     kind, status = checks.text(condition.get("type")), checks.text(condition.get("status"))
     found = checks.complaints(f"{path}.type", kind, names.qualified_name(kind))
     found.extend(checks.supported(f"{path}.status", status, STATUSES))
-    found.extend(checks.nonnegative(f"{path}.observedGeneration", condition.get("observedGeneration")))
+    if (generation := condition.get("observedGeneration") or 0) < 0:
+        text = "must be greater than or equal to zero"
+        found.append(errors.invalid_value(f"{path}.observedGeneration", generation, text))
     if not condition.get("lastTransitionTime"):
         found.append(errors.required(f"{path}.lastTransitionTime"))
     found.extend(reason(f"{path}.reason", checks.text(condition.get("reason"))))

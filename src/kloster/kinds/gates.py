@@ -36,7 +36,7 @@ def _below(prefix: str, *gates: Gate) -> tuple[Gate, ...]:
 
 _CLAIM = (
     Gate(34, ("devices.requests[].firstAvailable",)),  # DRAPrioritizedList
-    Gate(36, (*_in_requests("capacity"), "devices.constraints[].distinctAttribute")),  # DRAConsumableCapacity
+    Gate(36, _in_requests("capacity")),  # DRAConsumableCapacity
 )
 _PLACED = "spec.devices[]"
 _SLICE = (
@@ -59,18 +59,37 @@ _POD_SPEC = (
     Gate(37, ("volumes[].projected.sources[].clusterTrustBundle",)),  # ClusterTrustBundleProjection
     Gate(37, ("volumes[].projected.sources[].podCertificate",)),  # PodCertificateRequest
     Gate(35, ("hostnameOverride",)),  # HostnameOverride
+    Gate(35, ("volumes[].image",)),  # ImageVolume
     Gate(35, tuple(f"{each}.env[].valueFrom.fileKeyRef" for each in _CONTAINERS)),  # EnvFiles
+)
+_CLAIM_STATUS = (
+    Gate(  # DRAConsumableCapacity
+        36, (*(f"status.allocation.devices.results[].{name}" for name in ("shareID", "consumedCapacity")),)
+    ),
+    Gate(36, ("status.devices[].shareID",)),
+    Gate(  # DRADeviceBindingConditions
+        36,
+        (
+            "status.allocation.allocationTimestamp",
+            "status.allocation.devices.results[].bindingConditions",
+            "status.allocation.devices.results[].bindingFailureConditions",
+        ),
+    ),
+)
+_HEALTH = tuple(  # ResourceHealthStatus
+    f"status.{name}[].allocatedResourcesStatus"
+    for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 )
 _TEMPLATED = ("apps/daemonsets", "apps/deployments", "apps/replicasets", "apps/statefulsets", "batch/jobs")
 _GATES: dict[str, tuple[Gate, ...]] = {
-    "/pods": (*_below("spec", *_POD_SPEC), Gate(36, ("status.extendedResourceClaimStatus",))),
+    "/pods": (*_below("spec", *_POD_SPEC), Gate(36, ("status.extendedResourceClaimStatus",)), Gate(36, _HEALTH)),
     "/podtemplates": _below("template.spec", *_POD_SPEC),
     "/replicationcontrollers": _below("spec.template.spec", *_POD_SPEC),
     **{name: _below("spec.template.spec", *_POD_SPEC) for name in _TEMPLATED},
     "batch/cronjobs": _below("spec.jobTemplate.spec.template.spec", *_POD_SPEC),
     "/nodes": (Gate(_NEVER, ("status.config", "spec.configSource")),),
     "resource.k8s.io/deviceclasses": (Gate(36, ("spec.extendedResourceName",)),),  # DRAExtendedResource
-    "resource.k8s.io/resourceclaims": _below("spec", *_CLAIM),
+    "resource.k8s.io/resourceclaims": (*_below("spec", *_CLAIM), *_CLAIM_STATUS),
     "resource.k8s.io/resourceclaimtemplates": _below("spec.spec", *_CLAIM),
     "resource.k8s.io/resourceslices": _SLICE,
 }

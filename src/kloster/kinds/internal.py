@@ -5,7 +5,7 @@ show a whole struct are affected; the shapes of those structs stand beside the k
 
     {"driverName": "", ...}   a struct: JSON name → zero value or nested shape, in the order of the Go type
     Pointer({...})            a pointer to a struct: null when absent
-    [{...}]                   a list of structs: null when empty
+    [{...}]                   a list of structs: null when absent
     []                        a list of plain values
 """
 
@@ -29,7 +29,7 @@ def shown(value: Any, shape: Any) -> Any:
     if isinstance(shape, Pointer):
         return None if value is None else shown(value, shape.shape)
     if isinstance(shape, list):
-        if not value:
+        if value is None:
             return None
         return [shown(item, shape[0]) for item in value] if shape else value
     if isinstance(shape, dict):

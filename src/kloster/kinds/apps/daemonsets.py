@@ -62,7 +62,7 @@ def _validate_spec(spec: Object) -> list[FieldError]:
         # An absent selector selects nothing.
         if chosen is None or not selector.matches(chosen, labels):
             path = "spec.template.metadata.labels"
-            found.append(errors.invalid_value(path, labels or None, workloads.UNMATCHED))
+            found.append(errors.invalid_value(path, workloads.shown_labels(spec), workloads.UNMATCHED))
     if chosen is not None and selector.is_empty(chosen):
         found.append(
             errors.invalid_value(
@@ -81,7 +81,7 @@ def _strategy(path: str, strategy: Object) -> list[FieldError]:
     if kind == "OnDelete":
         return []
     if kind != "RollingUpdate":
-        shown = {"Type": kind, "RollingUpdate": rolling}
+        shown = {"Type": kind, "RollingUpdate": workloads.shown_rolling(rolling)}
         return [errors.not_supported(path, shown, ["RollingUpdate", "OnDelete"])]
     path = f"{path}.rollingUpdate"
     if rolling is None:

@@ -69,7 +69,7 @@ def _strategy(path: str, strategy: Object) -> list[FieldError]:
         text = "may not be specified when strategy `type` is 'Recreate'"
         return [] if rolling is None else [errors.forbidden_field(f"{path}.rollingUpdate", text)]
     if kind != "RollingUpdate":
-        shown = {"Type": kind, "RollingUpdate": rolling}
+        shown = {"Type": kind, "RollingUpdate": workloads.shown_rolling(rolling)}
         return [errors.not_supported(path, shown, ["Recreate", "RollingUpdate"])]
     return _rolling(f"{path}.rollingUpdate", rolling or {})
 

@@ -38,7 +38,20 @@ def validate_match(spec: Object) -> list[FieldError]:
     chosen, labels = spec.get("selector"), template_labels(spec)
     if chosen is not None and (not is_usable(chosen) or selector.matches(chosen, labels)):
         return []
-    return [errors.invalid_value("spec.template.metadata.labels", labels or None, UNMATCHED)]
+    return [errors.invalid_value("spec.template.metadata.labels", shown_labels(spec), UNMATCHED)]
+
+
+def shown_labels(spec: Object) -> dict[str, str] | None:
+    """The template's labels as errors show them: null if there are none, which empty ones are not."""
+    given = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    return None if given is None else template_labels(spec)
+
+
+def shown_rolling(rolling: Object | None) -> Object | None:
+    """A rolling update as upstream's internal type is shown."""
+    if rolling is None:
+        return None
+    return {"MaxUnavailable": rolling.get("maxUnavailable", 0), "MaxSurge": rolling.get("maxSurge", 0)}
 
 
 def shown_selector(chosen: Object) -> Object:

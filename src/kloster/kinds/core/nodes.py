@@ -25,7 +25,7 @@ def _default(node: Object) -> None:
     if status.get("capacity") is not None and status.get("allocatable") is None:
         status["allocatable"] = dict(status["capacity"])
     spec = node.get("spec") or {}
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+    if spec.get("podCIDR") and (spec.get("podCIDRs") or [""])[0] != spec["podCIDR"]:
         spec["podCIDRs"] = [spec["podCIDR"]]
     elif spec.get("podCIDRs"):
         spec["podCIDR"] = spec["podCIDRs"][0]
@@ -89,6 +89,7 @@ def _validate_resources(node: Object) -> Iterable[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
+    yield from _validate_taints((new.get("spec") or {}).get("taints") or (), "metadata.taints")  # once more
     yield from _validate_common_update(new, old)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     if (before.get("externalID") or "") != (spec.get("externalID") or ""):

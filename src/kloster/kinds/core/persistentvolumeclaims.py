@@ -81,6 +81,7 @@ _FIXED = "spec is immutable after creation except resources.requests and volumeA
 
 def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
     """A claim's spec is fixed, except that a volume is assigned, a class is filled in, and a bound claim may grow."""
+    yield from _validate(new)  # once more
     spec, before = copy.deepcopy(new.get("spec") or {}), copy.deepcopy(old.get("spec") or {})
     if not before.get("volumeName"):
         lifecycle.restore(before, spec, "volumeName")

@@ -78,61 +78,87 @@ _PATHS = {"gcePersistentDisk": "persistentDisk"}
 
 def _validate(volume: Object) -> Iterable[FieldError]:
     spec = volume.get("spec") or {}
-    modes = spec.get("accessModes") or ()
-    if not modes:
-        yield required("spec.accessModes")
-    for mode in modes:
-        yield from checks.supported("spec.accessModes", mode, ACCESS_MODES)
-    if "ReadWriteOncePod" in modes and set(modes) & set(ACCESS_MODES) != {"ReadWriteOncePod"}:
-        yield forbidden_field("spec.accessModes", "may not use ReadWriteOncePod with other access modes")
-    yield from _validate_capacity(spec.get("capacity") or {})
-    policy = spec.get("persistentVolumeReclaimPolicy")
-    if policy:
-        yield from checks.supported("spec.persistentVolumeReclaimPolicy", policy, ("Delete", "Recycle", "Retain"))
-    affinity = spec.get("nodeAffinity")
-    if affinity is not None:
-        yield from _validate_node_affinity(affinity)
-    yield from _validate_sources(spec)
-    yield from _validate_classes(spec)
+    yield from validate_spec(spec, "spec")
     annotated = MOUNT_OPTIONS in (volume["metadata"].get("annotations") or {})
     if annotated and all(spec.get(name) is None for name in _SOURCES if name not in _WITHOUT_MOUNT_OPTIONS):
         at = f"metadata.annotations.{MOUNT_OPTIONS}"
         yield forbidden_field(at, "may not specify mount options for this volume type")
 
 
-def _validate_capacity(capacity: Object) -> Iterable[FieldError]:
+def validate_spec(spec: Object, path: str, *, inline: bool = False) -> Iterable[FieldError]:
+    """The spec of a volume, or one that stands `inline` in a VolumeAttachment: there only CSI's."""
+    if inline:
+        yield from _validate_inline(spec, path)
+    modes = spec.get("accessModes") or ()
+    if not modes:
+        yield required(f"{path}.accessModes")
+    for mode in modes:
+        yield from checks.supported(f"{path}.accessModes", mode, ACCESS_MODES)
+    if "ReadWriteOncePod" in modes and set(modes) & set(ACCESS_MODES) != {"ReadWriteOncePod"}:
+        yield forbidden_field(f"{path}.accessModes", "may not use ReadWriteOncePod with other access modes")
+    if not inline:
+        yield from _validate_capacity(spec.get("capacity") or {}, path)
+    policy, at = spec.get("persistentVolumeReclaimPolicy"), f"{path}.persistentVolumeReclaimPolicy"
+    if policy and inline and policy != "Retain":
+        yield forbidden_field(at, f"may only be Retain {_INLINE}")
+    elif policy and not inline:
+        yield from checks.supported(at, policy, ("Delete", "Recycle", "Retain"))
+    affinity = spec.get("nodeAffinity")
+    if affinity is not None and inline:
+        yield forbidden_field(f"{path}.nodeAffinity", f"may not be specified {_INLINE}")
+    elif affinity is not None:
+        yield from _validate_node_affinity(affinity, path)
+    yield from _validate_sources(spec, path, inline)
+    yield from _validate_classes(spec, path, inline)
+
+
+_INLINE = "in the context of inline volumes"
+
+
+def _validate_inline(spec: Object, path: str) -> Iterable[FieldError]:
+    if spec.get("claimRef") is not None:
+        yield forbidden_field(f"{path}.claimRef", f"may not be specified {_INLINE}")
+    if spec.get("capacity"):
+        yield forbidden_field(f"{path}.capacity", f"may not be specified {_INLINE}")
+    if spec.get("csi") is None:
+        yield required(f"{path}.csi", f"has to be specified {_INLINE}")
+
+
+def _validate_capacity(capacity: Object, path: str) -> Iterable[FieldError]:
     if not capacity:
-        yield required("spec.capacity")
+        yield required(f"{path}.capacity")
     if set(capacity) != {"storage"}:
-        yield not_supported("spec.capacity", capacity or None, ("storage",))
+        yield not_supported(f"{path}.capacity", capacity or None, ("storage",))
     for name, amount in capacity.items():
-        at = f"spec.capacity[{name}]"
+        at = f"{path}.capacity[{name}]"
         value = quantity.parse(amount).value
         if value < 0:
             yield invalid_value(at, value, "must be a valid resource quantity")
         yield from resources.positive(amount, at)
 
 
-def _validate_node_affinity(affinity: Object) -> Iterable[FieldError]:
+def _validate_node_affinity(affinity: Object, path: str) -> Iterable[FieldError]:
     if affinity.get("required") is None:
-        yield required("spec.nodeAffinity.required", "must specify required node constraints")
+        yield required(f"{path}.nodeAffinity.required", "must specify required node constraints")
     else:
-        yield from validate_node_selector(affinity["required"], "spec.nodeAffinity.required")
+        yield from validate_node_selector(affinity["required"], f"{path}.nodeAffinity.required")
 
 
-def _validate_sources(spec: Object) -> Iterable[FieldError]:
+def _validate_sources(spec: Object, path: str, inline: bool) -> Iterable[FieldError]:
     given = [name for name in _SOURCES if spec.get(name) is not None]
     if not given:
-        yield required("spec", "must specify a volume type")
+        yield required(path, "must specify a volume type")
     for position, name in enumerate(given):
         if position:
-            yield forbidden_field(f"spec.{name}", "may not specify more than 1 volume type")
+            yield forbidden_field(f"{path}.{name}", "may not specify more than 1 volume type")
         else:
-            yield from _validate_source(name, spec, f"spec.{_PATHS.get(name, name)}")
+            yield from _validate_source(name, spec, f"{path}.{_PATHS.get(name, name)}")
+            if name == "local" and (inline or spec.get("nodeAffinity") is None):
+                yield required(f"{path}.nodeAffinity", "Local volume requires node affinity")
     root = ((spec.get("hostPath") or {}).get("path") or "").strip("/") == ""
     if spec.get("hostPath") is not None and root and spec.get("persistentVolumeReclaimPolicy") == "Recycle":
         text = "may not be 'recycle' for a hostPath mount of '/'"
-        yield forbidden_field("spec.persistentVolumeReclaimPolicy", text)
+        yield forbidden_field(f"{path}.persistentVolumeReclaimPolicy", text)
 
 
 def _validate_source(name: str, spec: Object, path: str) -> Iterable[FieldError]:
@@ -142,8 +168,6 @@ def _validate_source(name: str, spec: Object, path: str) -> Iterable[FieldError]
             yield from paths.validate_no_backsteps(source["path"], f"{path}.path")
         else:
             yield required(f"{path}.path")
-        if spec.get("nodeAffinity") is None:
-            yield required("spec.nodeAffinity", "Local volume requires node affinity")
     elif name == "csi":
         yield from validate_csi_driver(source.get("driver") or "", f"{path}.driver")
         if not source.get("volumeHandle"):
@@ -167,25 +191,30 @@ def _validate_secret(reference: Object, path: str) -> Iterable[FieldError]:
             yield required(f"{path}.{field}")
 
 
-def _validate_classes(spec: Object) -> Iterable[FieldError]:
-    if spec.get("storageClassName"):
+def _validate_classes(spec: Object, path: str, inline: bool) -> Iterable[FieldError]:
+    if spec.get("storageClassName") and inline:
+        yield forbidden_field(f"{path}.storageClassName", f"may not be specified {_INLINE}")
+    elif spec.get("storageClassName"):
         name = spec["storageClassName"]
-        yield from checks.complaints("spec.storageClassName", name, names.subdomain(name))
-    if spec.get("volumeMode") is not None:
-        yield from checks.supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES)
+        yield from checks.complaints(f"{path}.storageClassName", name, names.subdomain(name))
+    if inline and spec.get("volumeMode", "Filesystem") != "Filesystem":
+        yield forbidden_field(f"{path}.volumeMode", f"may not specify volumeMode other than Filesystem {_INLINE}")
+    elif spec.get("volumeMode") is not None:
+        yield from checks.supported(f"{path}.volumeMode", spec["volumeMode"], VOLUME_MODES)
     attributes = spec.get("volumeAttributesClassName")
-    if attributes is None:
+    if attributes is None or inline:
         return
     if attributes:
-        yield from checks.complaints("spec.volumeAttributesClassName", attributes, names.subdomain(attributes))
+        yield from checks.complaints(f"{path}.volumeAttributesClassName", attributes, names.subdomain(attributes))
     else:
-        yield required("spec.volumeAttributesClassName", "an empty string is disallowed")
+        yield required(f"{path}.volumeAttributesClassName", "an empty string is disallowed")
     if spec.get("csi") is None:
-        yield required("spec.csi", "has to be specified when using volumeAttributesClassName")
+        yield required(f"{path}.csi", "has to be specified when using volumeAttributesClassName")
 
 
 def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
     """The source is fixed (a secret for expansion may be added), so are mode and, once set, node affinity."""
+    yield from _validate(new)  # once more
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     source, source_before = (
         {name: dict(holder[name]) for name in _SOURCES if holder.get(name) is not None} for holder in (spec, before)

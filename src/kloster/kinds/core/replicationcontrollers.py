@@ -43,7 +43,7 @@ def _validate(controller: Object) -> Iterable[FieldError]:
     labels = (template.get("metadata") or {}).get("labels") or {}
     if any(labels.get(key) != value for key, value in selector.items()):
         text = "`selector` does not match template `labels`"
-        yield invalid_value(f"{at}.metadata.labels", labels or None, text)
+        yield invalid_value(f"{at}.metadata.labels", workloads.shown_labels(spec), text)
     yield from podtemplate.validate_pod_template(template, at)
     pod = template.get("spec") or {}
     if pod.get("restartPolicy") != "Always":
@@ -51,6 +51,10 @@ def _validate(controller: Object) -> Iterable[FieldError]:
     if pod.get("activeDeadlineSeconds") is not None:
         text = "activeDeadlineSeconds in ReplicationController is not Supported"
         yield forbidden_field(f"{at}.spec.activeDeadlineSeconds", text)
+
+
+def _validate_update(new: Object, _old: Object) -> Iterable[FieldError]:
+    return _validate(new)  # once more
 
 
 def _validate_status(new: Object, _old: Object) -> Iterable[FieldError]:
@@ -82,6 +86,7 @@ STRATEGY = Strategy(
     prepare_update=lifecycle.keep_status,
     prepare_status=lifecycle.keep_spec,
     validate=_validate,
+    validate_update=_validate_update,
     validate_status=_validate_status,
     generation=True,
     status=True,

@@ -6,27 +6,30 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/ev
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError, invalid_value, required
-from kloster.kinds import metadata
+from kloster.kinds import internal, metadata
 from kloster.kinds.core import events
 from kloster.kinds.strategy import Strategy
 
 _DEPRECATED = ("firstTimestamp", "lastTimestamp", "count")
-_FIXED = (
-    "involvedObject",
-    "reason",
-    "message",
-    "source",
-    "firstTimestamp",
-    "lastTimestamp",
-    "count",
-    "reason",
-    "type",
-    "eventTime",
-    "action",
-    "related",
+_REFERENCE = dict.fromkeys(("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"), "")
+# In upstream's order, with their zero values, and structs in the shape in which errors show them.
+_FIXED: tuple[tuple[str, Any, Any], ...] = (
+    ("involvedObject", None, _REFERENCE),
+    ("reason", "", None),
+    ("message", "", None),
+    ("source", None, {"component": "", "host": ""}),
+    ("firstTimestamp", None, None),
+    ("lastTimestamp", None, None),
+    ("count", 0, None),
+    ("reason", "", None),
+    ("type", "", None),
+    ("eventTime", None, None),
+    ("action", "", None),
+    ("related", None, internal.Pointer(_REFERENCE)),
 )
 
 
@@ -61,8 +64,12 @@ def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
     """Only the series of an event moves on."""
     if not metadata.same(new.get("series"), old.get("series")):
         yield from _validate_series(new)
-    for field in _FIXED:
-        yield from metadata.immutable(new.get(field), old.get(field), field)
+    for field, empty, shape in _FIXED:
+        value, before = new.get(field, empty), old.get(field, empty)
+        if shape is None:
+            yield from metadata.immutable(value, before, field)
+        elif internal.shown(value, shape) != internal.shown(before, shape):
+            yield invalid_value(field, internal.shown(value, shape), metadata.IMMUTABLE)
     controller, instance = ("reportingComponent", "reportingController"), ("reportingInstance", "reportingInstance")
     for field, shown in (controller, instance):
         yield from metadata.immutable(new.get(field, ""), old.get(field, ""), shown)

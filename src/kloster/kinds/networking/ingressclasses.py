@@ -7,7 +7,7 @@ from typing import Any
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, defaulting, lifecycle, names
+from kloster.kinds import checks, defaulting, lifecycle, metadata, names
 from kloster.kinds.networking import references
 from kloster.kinds.strategy import Strategy
 
@@ -51,7 +51,8 @@ def _scope(path: str, parameters: Object) -> list[FieldError]:
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
     # Upstream reports what has changed before what is wrong.
-    return [*checks.fixed("spec.controller", new, old), *_validate_spec(new.get("spec") or {})]
+    now, before = (checks.text((each.get("spec") or {}).get("controller")) for each in (new, old))
+    return [*metadata.immutable(now, before, "spec.controller"), *_validate_spec(new.get("spec") or {})]
 
 
 def _cells(ingress_class: Object, now: float) -> list[Any]:

@@ -56,6 +56,7 @@ STRATEGY = Strategy(
     prepare_status=lifecycle.keep_spec,
     validate=_validate,
     validate_status=_validate_status,
+    name="any",
     generation=True,
     status=True,
     unconditional_update=False,

@@ -7,6 +7,7 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
+from kloster.kinds import checks
 from kloster.kinds.resource import requests
 from kloster.kinds.strategy import Strategy
 
@@ -24,4 +25,6 @@ def _cells(device_class: Object, now: float) -> list[Any]:
     return [device_class["metadata"]["name"], table.age(device_class, now)]
 
 
-STRATEGY = Strategy(validate=_validate, generation=True, returns_deleted=True, cells=_cells)
+STRATEGY = Strategy(
+    validate=_validate, validate_update=checks.again(_validate), generation=True, returns_deleted=True, cells=_cells
+)

@@ -57,6 +57,8 @@ def default(devices: Object | None) -> None:
         exact = [] if request.get("exactly") is None else [request["exactly"]]
         for each in (*exact, *(request.get("firstAvailable") or ())):
             defaulting.empty(each, allocationMode="ExactCount")
+            for toleration in each.get("tolerations") or ():
+                defaulting.empty(toleration, operator="Equal")
             if each["allocationMode"] == "ExactCount":
                 defaulting.empty(each, count=1)
 
@@ -88,7 +90,7 @@ def _repeated(path: str, items: Sequence[Any], key: str) -> Iterator[FieldError]
 
 def validate(path: str, devices: Object) -> list[FieldError]:
     """`devices` of a claim's spec."""
-    known = _names(devices)
+    known = known_names(devices)
 
     def constraint(at: str, item: Object) -> list[FieldError]:
         found = listed(f"{at}.requests", item.get("requests") or [], MOST_REQUESTS, reference, "")
@@ -111,7 +113,8 @@ def validate(path: str, devices: Object) -> list[FieldError]:
     ]
 
 
-def _names(devices: Object) -> Mapping[str, set[str]]:
+def known_names(devices: Object) -> Mapping[str, set[str]]:
+    """The names of the requests, each with those of its alternatives."""
     return {
         checks.text(request.get("name")): {checks.text(sub.get("name")) for sub in request.get("firstAvailable") or ()}
         for request in devices.get("requests") or ()

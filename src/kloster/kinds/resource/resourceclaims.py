@@ -11,7 +11,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import internal, lifecycle, metadata
-from kloster.kinds.resource import requests
+from kloster.kinds.resource import allocations, requests
 from kloster.kinds.strategy import Strategy
 
 _MOST_CONSUMERS = 256
@@ -30,15 +30,16 @@ def _validate(claim: Object) -> list[FieldError]:
 
 
 def _validate_new(item: Object) -> list[FieldError]:
-    # Upstream reports what has changed before what is wrong (_validate_update).
+    # On an update upstream reports what is wrong before and after what has changed (_validate_update).
     return _validate(item) if lifecycle.is_new(item) else []
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
+    found = _validate(new)
     if metadata.same(new.get("spec"), old.get("spec")):
-        return _validate(new)
+        return found * 2
     shown = internal.shown(new.get("spec"), requests.SPEC)
-    return [errors.invalid_value("spec", shown, metadata.IMMUTABLE), *_validate(new)]
+    return [*found, errors.invalid_value("spec", shown, metadata.IMMUTABLE), *found]
 
 
 def _validate_status(new: Object, old: Object) -> list[FieldError]:
@@ -46,6 +47,7 @@ def _validate_status(new: Object, old: Object) -> list[FieldError]:
     consumers, allocation = status.get("reservedFor") or [], status.get("allocation")
     path = "status.reservedFor"
     found = requests.listed(path, consumers, _MOST_CONSUMERS, _consumer, "uid")
+    found.extend(allocations.validate_devices("status.devices", status.get("devices") or [], allocation))
     if consumers and allocation is None:
         found.append(errors.forbidden_field(path, "may not be specified when `allocated` is not set"))
     added = [consumer for consumer in consumers if consumer not in (before.get("reservedFor") or [])]
@@ -54,6 +56,9 @@ def _validate_status(new: Object, old: Object) -> list[FieldError]:
         found.append(errors.forbidden_field(path, text))
     if allocation is not None and before.get("allocation") is not None:
         found.extend(metadata.immutable(allocation, before["allocation"], "status.allocation"))
+    elif allocation is not None:
+        known = requests.known_names(_devices(new))
+        found.extend(allocations.validate_allocation("status.allocation", allocation, known))
     return found
 
 

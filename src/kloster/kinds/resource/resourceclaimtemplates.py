@@ -37,7 +37,9 @@ def _validate_new(item: Object) -> list[FieldError]:
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
     if metadata.same(new.get("spec"), old.get("spec")):
         return _validate(new)
-    shown = internal.shown(new.get("spec"), {"spec": requests.SPEC})
+    spec = new.get("spec") or {}
+    # Metadata is embedded there, so that its fields stand beside the spec.
+    shown = {**(spec.get("metadata") or {}), **internal.shown(spec, {"spec": requests.SPEC})}
     return [errors.invalid_value("spec", shown, metadata.IMMUTABLE), *_validate(new)]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import checks, names
+from kloster.kinds import checks, lifecycle, metadata, names
 from kloster.kinds.podspec.scheduling import validate_node_selector
 from kloster.kinds.resource import requests
 from kloster.kinds.strategy import Strategy
@@ -18,10 +19,16 @@ _MOST_TAINTS = 4
 _PLACES = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
 
 
-def _validate(slice_: Object) -> list[FieldError]:
+def _validate_new(slice_: Object) -> list[FieldError]:
+    # On an update upstream reports what has changed in the midst of what is wrong (_validate_update).
+    return _validate(slice_, []) if lifecycle.is_new(slice_) else []
+
+
+def _validate(slice_: Object, changed: list[FieldError]) -> list[FieldError]:
     spec = slice_.get("spec") or {}
     found = requests.driver("spec.driver", checks.text(spec.get("driver")))
     found.extend(_pool("spec.pool", spec.get("pool") or {}))
+    found.extend(changed)
     found.extend(_place("spec", spec))
     devices = spec.get("devices") or []
     return [*found, *requests.listed("spec.devices", devices, _MOST_DEVICES, _device, "name")]
@@ -88,9 +95,20 @@ def _device(path: str, device: Object) -> list[FieldError]:
     return [*found, *requests.listed(f"{path}.taints", taints, _MOST_TAINTS, requests.validate_taint)]
 
 
+_NUMBER, _WORD = "(0|[1-9][0-9]*)", "(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
+_semantic = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_WORD}(\.{_WORD})*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?"
+).fullmatch
+
+
 def _attribute(path: str, attribute: Object) -> list[FieldError]:
     given = [name for name in ("bool", "int", "string", "version") if attribute.get(name) is not None]
-    found = [
+    version = attribute.get("version")
+    found = []
+    if version is not None and not _semantic(version):
+        text = "must be a string compatible with semver.org spec 2.0.0"
+        found.append(errors.invalid_value(f"{path}.version", version, text))
+    found += [
         errors.too_long(f"{path}.{name}", 64)
         for name in ("string", "version")
         if len(checks.text(attribute.get(name)).encode()) > 64
@@ -105,8 +123,13 @@ def _attribute(path: str, attribute: Object) -> list[FieldError]:
 
 
 def _validate_update(new: Object, old: Object) -> list[FieldError]:
-    paths = ("spec.pool.name", "spec.driver", "spec.nodeName")
-    return [found for path in paths for found in checks.fixed(path, new, old)]
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    pools = (checks.text((each.get("pool") or {}).get("name")) for each in (spec, before))
+    drivers = (checks.text(each.get("driver")) for each in (spec, before))
+    changed = metadata.immutable(next(pools), next(pools), "spec.pool.name")
+    changed.extend(metadata.immutable(next(drivers), next(drivers), "spec.driver"))
+    changed.extend(checks.fixed("spec.nodeName", new, old))
+    return _validate(new, changed)
 
 
 def _field(slice_: Object, name: str) -> str:
@@ -120,7 +143,7 @@ def _cells(slice_: Object, now: float) -> list[Any]:
 
 
 STRATEGY = Strategy(
-    validate=_validate,
+    validate=_validate_new,
     validate_update=_validate_update,
     generation=True,
     returns_deleted=True,

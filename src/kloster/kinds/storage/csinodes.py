@@ -58,8 +58,11 @@ def _validate_update(new: Object, old: Object) -> list[FieldError]:
     found = _validate(new)
     for before in _drivers(old):
         for after in _drivers(new):
-            if after.get("name") == before.get("name"):
-                found.extend(metadata.immutable(_identity_of(after), _identity_of(before), _PATH))
+            identity = _identity_of(after)
+            if after.get("name") == before.get("name") and not metadata.same(identity, _identity_of(before)):
+                room = after.get("allocatable")
+                shown = {**identity, "Allocatable": None if room is None else {"Count": room.get("count")}}
+                found.append(errors.invalid_value(_PATH, shown, metadata.IMMUTABLE))
     return found
 
 
@@ -68,7 +71,6 @@ def _identity_of(driver: Object) -> Object:
         "Name": checks.text(driver.get("name")),
         "NodeID": checks.text(driver.get("nodeID")),
         "TopologyKeys": driver.get("topologyKeys"),
-        "Allocatable": None,
     }
 
 

@@ -9,6 +9,7 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
 from kloster.kinds import checks, internal, lifecycle, metadata, names
+from kloster.kinds.core import persistentvolumes
 from kloster.kinds.storage import drivers
 from kloster.kinds.strategy import Strategy
 
@@ -42,6 +43,8 @@ def _source(path: str, source: Object) -> list[FieldError]:
         return [errors.forbidden_field(path, text)]
     if name == "":
         return [errors.required(f"{path}.persistentVolumeName", "must specify non empty persistentVolumeName")]
+    if inline is not None:
+        return list(persistentvolumes.validate_spec(inline, f"{path}.inlineVolumeSpec", inline=True))
     return []
 
 
