@@ -65,6 +65,32 @@ def test_a_cluster_that_leaves_takes_its_forms_along() -> None:
     in_cluster(test)
 
 
+def test_forgetting_is_counted_once_and_lets_go_of_the_entries() -> None:
+    async def test(cluster: ServedCluster, forms: FormCache) -> None:
+        names = ("default", "kube-system", "kube-public")
+        for name in names:
+            cluster.view.get("/namespaces", "", name)
+        whole = forms._cost
+        gone = entry(cluster, "kube-system")
+        forms.forget([gone])
+        forms.forget([gone])
+        assert 0 < forms._cost < whole
+        assert gone.memo is None
+        left = forms._cost
+        forms.tidy()
+        assert forms._cost == left
+        assert [one.key.name for one, _ in forms._order] == ["default", "kube-public"]
+        forms.forget([entry(cluster, name) for name in names])
+        assert forms._cost == 0
+        cluster.view.get("/namespaces", "", "default")  # derived anew while the old pair is still there
+        assert forms._cost > 0
+        forms.limit = 1
+        cluster.view.get("/namespaces", "", "kube-public")
+        assert forms._cost == sum(memo.cost for one, memo in forms._order if one.memo is memo)
+
+    in_cluster(test)
+
+
 def test_what_is_expected_and_does_not_come_is_bounded_and_forgotten() -> None:
     async def test(_: ServedCluster, forms: FormCache) -> None:
         tails = [b"%d" % number for number in range(2000)]

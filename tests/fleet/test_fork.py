@@ -27,6 +27,7 @@ from kloster.client.resources import (
     SERVICE_ACCOUNTS,
     SERVICES,
 )
+from kloster.fleet.assembly import Assembled
 from kloster.fleet.lifecycle.flatten import DEEPEST
 from kloster.fleet.virtualcluster import FORKABLE, VIRTUAL_CLUSTERS, condition
 
@@ -148,6 +149,47 @@ async def test_owners_are_found_wherever_they_are_named_fork_after_fork(world: W
         found = await owners(cluster)
         assert len(found) == count
         assert set(found.values()) == {uid}
+
+
+@in_fleet
+async def test_a_fork_is_its_own_from_its_files_first_moment(world: World) -> None:
+    """What is made its own needs no write after the file: nothing of its beginning is in the log."""
+    await world.create("dev")
+    await write(await world.client("dev"), "before")
+    for name, spec in (("branch", of("dev")), ("fresh", {})):
+        cluster = await world.create(name, controllers=[], **spec)
+        slot = world.shard.slots[cluster["metadata"]["uid"]]
+        store = (await slot.wake()).store
+        assert store.compacted == store.revision
+        assert len(list(store.own())) > 2
+
+
+@in_fleet
+async def test_controllers_begin_when_those_who_came_first_are_answered(world: World) -> None:
+    await world.create("dev")
+    await write(await world.client("dev"), "before")
+    cluster = await world.create("branch", **of("dev"))
+    slot = world.shard.slots[cluster["metadata"]["uid"]]
+    await slot.park()
+    slot.busy += 1  # somebody is being answered
+    try:
+        assembled = await slot.wake()
+        await asyncio.sleep(0.2)
+        assert not assembled.attachments
+    finally:
+        slot.busy -= 1
+    await eventually(lambda: _begun(assembled))
+    await slot.park()
+    slot.busy += 1  # and now for ever: nobody holds them off for long
+    try:
+        assembled = await slot.wake()
+        await eventually(lambda: _begun(assembled))
+    finally:
+        slot.busy -= 1
+
+
+async def _begun(assembled: Assembled) -> bool:
+    return bool(assembled.attachments)
 
 
 async def token(client: Client) -> str:

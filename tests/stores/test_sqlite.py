@@ -10,14 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from kloster.stores import storefile
-from kloster.stores.api import Compacted, Key, Put, StoreBroken, StoreFailed
+from kloster.stores.api import Compacted, Key, Operation, Put, StoreBroken, StoreFailed, View
 from kloster.stores.layerfile import read_layer, write_layer
 from kloster.stores.layers import Layer, flatten
 from kloster.stores.sqlite import SqliteStore
@@ -238,6 +238,42 @@ async def test_files_are_private_and_complete(path: Path, executor: ThreadPoolEx
     assert modes == {"store.db": 0o600, "store.db-wal": 0o600, "store.db.lock": 0o600}
     await store.close()
     assert {found.name for found in path.parent.iterdir()} == {"store.db", "store.db.lock"}
+
+
+@looped
+async def test_what_a_new_file_holds_from_the_beginning(path: Path, executor: ThreadPoolExecutor) -> None:
+    base = Layer.of("base", 7, [entry("hidden", 1, "base"), entry("shown", 2, "base"), entry("changed", 3, "base")])
+
+    def first(view: View) -> Sequence[Operation]:
+        assert bodies(view) == {"hidden": "base", "shown": "base", "changed": "base"}
+        return [put("new"), remove("hidden"), put("changed", "1"), put("changed", "2"), remove("nothing")]
+
+    expected = {"new": "1", "shown": "base", "changed": "2"}
+    store = await SqliteStore.open(path, executor=executor, base=[base], floor=20, first=first)
+    assert bodies(store) == expected
+    assert store.revision == store.compacted == 24
+    assert [event.revision for event in await store.transact(writes(put("later")))] == [25]
+    await store.close()
+
+    def never(view: View) -> Sequence[Operation]:
+        raise AssertionError("the file is there")
+
+    store = await SqliteStore.open(path, executor=executor, base=[base], first=never)
+    assert bodies(store) == expected | {"later": "1"}
+    assert store.revision == 25
+    await store.close()
+
+
+@looped
+async def test_a_beginning_that_fails_leaves_no_file_behind(path: Path, executor: ThreadPoolExecutor) -> None:
+    def first(view: View) -> Sequence[Operation]:
+        raise ValueError("nobody knows")
+
+    with pytest.raises(StoreFailed, match="nobody knows"):
+        await SqliteStore.open(path, executor=executor, first=first)
+    store = await SqliteStore.open(path, executor=executor, first=lambda _: [put("a")])
+    assert bodies(store) == {"a": "1"}, "it was made anew"
+    await store.close()
 
 
 def test_a_new_file_is_made_without_a_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,11 +103,18 @@ class FormCache:
         return memo
 
     def forget(self, entries: Iterable[Entry]) -> None:
-        """Drop what was derived from these entries, whose cluster leaves memory, and what is out of date anyway."""
-        gone = {id(entry) for entry in entries}
-        self._order = deque(
-            (entry, memo) for entry, memo in self._order if entry.memo is memo and id(entry) not in gone
-        )
+        """Drop what was derived from these entries, whose cluster leaves memory. `tidy`, or the next `age`, lets go of
+        the entries themselves: many clusters come and go, and each would look through everything that is kept."""
+        for entry in entries:
+            memo = entry.memo
+            if isinstance(memo, Memo):
+                entry.memo = None
+                self._cost -= memo.cost
+                memo.cost = 0
+
+    def tidy(self) -> None:
+        """Let go of entries from which nothing is kept any more."""
+        self._order = deque((entry, memo) for entry, memo in self._order if entry.memo is memo)
         self._cost = sum(memo.cost for _, memo in self._order)
 
     def age(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -105,6 +105,7 @@ def wait_until(
     """The object once `so` is true of it. Raises Refused; CliError, which says what it was (`otherwise`) instead."""
     metadata = cluster["metadata"]
     seen: Mapping[str, Any] = cluster
+    versions: Iterator[Mapping[str, Any]] = iter(())
     ends = time.monotonic() + timeout
     while not so(seen):
         ready = condition(seen, "Ready")
@@ -114,12 +115,18 @@ def wait_until(
         if left <= 0:
             text = ready.get("message") or "its status says nothing"
             raise CliError(f'cluster "{metadata["name"]}" {otherwise} after {timeout:.0f} s: {text}')
-        seen = _next(host, metadata, seen, left)
+        found = next(versions, None)
+        if found is None:
+            versions = _versions(host, metadata, seen, left)
+            found = next(versions)
+        seen = found
     return dict(seen)
 
 
-def _next(host: HostAPI, metadata: Mapping[str, Any], seen: Mapping[str, Any], timeout: float) -> Mapping[str, Any]:
-    """The object's next version."""
+def _versions(
+    host: HostAPI, metadata: Mapping[str, Any], seen: Mapping[str, Any], timeout: float
+) -> Iterator[Mapping[str, Any]]:
+    """The object's next versions, as long as one watch tells of them; then what there is. Raises CliError."""
     query = {
         "fieldSelector": f"metadata.name={metadata['name']}",
         "resourceVersion": seen["metadata"]["resourceVersion"],
@@ -129,9 +136,8 @@ def _next(host: HostAPI, metadata: Mapping[str, Any], seen: Mapping[str, Any], t
             raise CliError(f'cluster "{metadata["name"]}" was deleted while waiting for it')
         if type_ == "ERROR":
             break
-        return dict(found)
-    fresh: dict[str, Any] = host.get(path(metadata["namespace"], metadata["name"]))
-    return fresh
+        yield found
+    yield host.get(path(metadata["namespace"], metadata["name"]))
 
 
 def wait_gone(host: HostAPI, namespace: str, name: str, timeout: float = 60.0) -> None:

@@ -27,6 +27,7 @@ from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.cluster import NodeConnector, Ports, ServedCluster, Settings, SystemRandom
 from kloster.apiserver.customresources.kinds import builder
 from kloster.apiserver.expiry import expire_events
+from kloster.apiserver.resources import Resources, built_in
 from kloster.apiserver.view import LiveView
 from kloster.client.client import Client
 from kloster.client.dialing import Dialer
@@ -40,7 +41,8 @@ from kloster.kinds.catalog import catalog
 from kloster.runtime.api import Context, Controller
 from kloster.runtime.dispatcher import Attachment
 from kloster.runtime.recorder import LINGER, EventRecorder
-from kloster.stores.api import Entry, Key, Operation, StoreError, View
+from kloster.stores.api import Entry, Operation, StoreError, View
+from kloster.stores.layers import Layer
 from kloster.stores.sqlite import SqliteStore
 
 log = structlog.get_logger(__name__)
@@ -122,7 +124,10 @@ async def assemble(
     layers = await shared.templates.stack(record.layers)
     path = shared.data_dir.cluster(record.id) / record.store
     floor = record.origin.revision if record.origin else 0
-    store = await SqliteStore.open(path, executor=shared.executor, base=layers, replaced=record.replaced, floor=floor)
+    first = partial(_first, record, settings, layers, shared.clock.now())
+    store = await SqliteStore.open(
+        path, executor=shared.executor, base=layers, replaced=record.replaced, floor=floor, first=first
+    )
     try:
         return await _assemble(shared, record, settings, nodes, clock, dialer, store)
     except BaseException:
@@ -206,30 +211,40 @@ def _settings(record: Record, settings: Settings) -> dict[str, object]:
     }
 
 
+def _first(record: Record, settings: Settings, layers: Sequence[Layer], now: float, view: View) -> Sequence[Operation]:
+    """What a new cluster's store holds from the beginning, on its layers (`Decision`, but for what comes first)."""
+    if record.origin is None:
+        return _own(record, settings, now, view)
+    own = _naturalized(record, Resources(built_in(catalog(record.minor))))
+    mentioning = naturalize.mentions(layers, view)
+    if any(own.resources.stored_as(key.resource) is None for key in mentioning.owner):
+        return ()  # custom resources are known only to the open cluster, which sees to it (`_naturalize`)
+    return naturalize.operations(view, own, mentioning)
+
+
+def _naturalized(record: Record, resources: Resources) -> naturalize.Own:
+    return naturalize.Own(naturalize.own_uid(record.id), record.identity.ca_bundle, resources)
+
+
 async def _naturalize(shared: Shared, record: Record, served: ServedCluster, store: SqliteStore) -> None:
     """Make what was copied from its source a fork's own, once: in one transaction, before anybody sees it."""
-    uid = naturalize.own_uid(record.id)
-    if naturalize.is_done(store, uid):
+    own = _naturalized(record, served.resources)
+    if naturalize.is_done(store, own.uid):
         return
-    own = naturalize.Own(uid, record.identity.ca_bundle, served.resources)
     loop = asyncio.get_running_loop()
     mentioning = await loop.run_in_executor(shared.executor, naturalize.mentions, store.layers, store)
     await store.transact(lambda view: naturalize.operations(view, own, mentioning))
 
 
 async def _populate(shared: Shared, record: Record, settings: Settings, store: SqliteStore) -> None:
-    """Write the objects that are a cluster's own, once: in one transaction, so that there is no half of them."""
-    if store.get(Key("/namespaces", "", "kube-system")) is not None:
-        return
-    own = bootstrap.own(
-        catalog(record.minor),
-        settings,
-        SystemRandom(),
-        shared.clock.now(),
-        client_ca=record.identity.ca_bundle,
-    )
+    """Write the objects that are a cluster's own, once: in one transaction, so that there is no half of them. (A file
+    that was made by an earlier release may lack them.)"""
+    if store.get(naturalize.KUBE_SYSTEM) is None:
+        await store.transact(partial(_own, record, settings, shared.clock.now()))
 
-    def once(view: View) -> Sequence[Operation]:
-        return () if view.get(Key("/namespaces", "", "kube-system")) is not None else own
 
-    await store.transact(once)
+def _own(record: Record, settings: Settings, now: float, view: View) -> Sequence[Operation]:
+    """The objects that every cluster has for itself, unless they are there."""
+    if view.get(naturalize.KUBE_SYSTEM) is not None:
+        return ()
+    return bootstrap.own(catalog(record.minor), settings, SystemRandom(), now, client_ca=record.identity.ca_bundle)

@@ -60,6 +60,8 @@ FIRST_ANSWERS = 0.1
 
 FORK = 0.02
 """The same for forks: somebody waits for them, and beginning is a third of the work that a small one takes."""
+POSTPONED = 25
+"""How often controllers wait that long again because somebody is being answered just then: a long list, perhaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +266,13 @@ class Shard:
             cluster.attach(self._controllers(slot.wish))
             await expire_events(cluster.served)
 
-    def _attach(self, wish: Wish, cluster: Assembled) -> None:
-        if not cluster.closed and not cluster.attachments:  # another wish may have come first
+    def _attach(self, wish: Wish, cluster: Assembled, left: int = POSTPONED) -> None:
+        if cluster.closed or cluster.attachments:  # another wish may have come first
+            return
+        slot = self.slots.get(wish.id)
+        if slot is not None and slot.busy and left:
+            asyncio.get_running_loop().call_later(FORK, self._attach, wish, cluster, left - 1)
+        else:
             cluster.attach(self._controllers(wish))
 
     def _controllers(self, wish: Wish) -> list[Controller]:
@@ -352,6 +359,7 @@ class Shard:
             await slot.park()
         if idle:
             self.on_quiet()
+            self.shared.forms.tidy()
             memory.give_back()
         return len(idle)
 

@@ -21,7 +21,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from kloster.stores.api import Entry, Event, Key, StoreBroken, StoreFailed
 from kloster.stores.locking import FileLock
-from kloster.stores.rows import Rows
+from kloster.stores.rows import Rows, rows_of
 from kloster.stores.state import Overlay
 from kloster.stores.storefile import FileInfo, StoreFile, create, new_id
 
@@ -188,12 +188,11 @@ class FileCommitter:
         self._executor = executor
 
     def commit(self, events: Sequence[Event]) -> asyncio.Future[None]:
-        rows: dict[Key, Entry | int] = {}
+        rows = rows_of(events)
         undo: dict[Key, Entry | int] = {}
         overlay = self._overlay
         needless = self._holding.needless
         for event in events:
-            rows[event.key] = event.revision if event.new is None else event.new
             if event.key not in undo:
                 undo[event.key] = self._published_row(event.key)
         for key, row in rows.items():

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 
-from kloster.stores.api import Entry, Key
+from kloster.stores.api import Entry, Event, Key
 
 ROWS_PER_STATEMENT: Final = 200
 _ROWS_PER_LOAD: Final = 128
@@ -35,6 +35,11 @@ _OR_REPLACE: Final = " ON CONFLICT (resource, namespace, name) DO UPDATE SET " +
 
 Rows = Mapping[Key, Entry | int]
 """What a commit writes: an entry, or the revision of its deletion."""
+
+
+def rows_of(events: Iterable[Event]) -> dict[Key, Entry | int]:
+    """What there is after `events` where they changed something."""
+    return {event.key: event.revision if event.new is None else event.new for event in events}
 
 
 @dataclass(frozen=True, slots=True)

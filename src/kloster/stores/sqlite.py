@@ -13,16 +13,17 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
-from kloster.stores.api import Entry, Key, StoreBroken, StoreError, StoreFailed
+from kloster.stores.api import Decision, Entry, Key, StoreBroken, StoreError, StoreFailed
 from kloster.stores.broadcast import LogLimits
 from kloster.stores.holding import Fault, FileCommitter, Holding
 from kloster.stores.layerfile import check_base
-from kloster.stores.layers import Layer, Table
+from kloster.stores.layers import Layer, Stack, Table
 from kloster.stores.local import LocalStore, Seam
 from kloster.stores.locking import FileLock
-from kloster.stores.rows import Content
+from kloster.stores.rows import Content, rows_of
 from kloster.stores.state import Overlay
 from kloster.stores.storefile import FileInfo, StoreFile, create, new_id
+from kloster.stores.writer import numbered
 
 
 class SqliteStore(LocalStore):
@@ -52,6 +53,7 @@ class SqliteStore(LocalStore):
         replaced: Sequence[str] = (),
         durable: bool = True,
         floor: int = 0,
+        first: Decision | None = None,
         limits: LogLimits | None = None,
         seam: Seam | None = None,
         fault: Fault | None = None,
@@ -62,9 +64,10 @@ class SqliteStore(LocalStore):
         which the file may name still (see `rebase`). `durable=False` gives up safety against power
         loss for speed. `floor` is for a file that was restored or moved: no revision up to it is issued again,
         and everything below counts as compacted, so that clients with an older one list anew.
+        `first` says what a file that is made now holds from the beginning; it is asked in a thread.
         """
         loop = asyncio.get_running_loop()
-        opening = loop.run_in_executor(executor, lambda: _open(path, base, replaced, durable, floor, fault))
+        opening = loop.run_in_executor(executor, lambda: _open(path, base, replaced, durable, floor, first, fault))
         try:
             holding, overlay = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -143,13 +146,22 @@ class SqliteStore(LocalStore):
 
 
 def _open(
-    path: Path, base: Sequence[Layer], replaced: Sequence[str], durable: bool, floor: int, fault: Fault | None
+    path: Path,
+    base: Sequence[Layer],
+    replaced: Sequence[str],
+    durable: bool,
+    floor: int,
+    first: Decision | None,
+    fault: Fault | None,
 ) -> tuple[Holding, Overlay]:
     lock = FileLock(path)
     try:
         ids = tuple(layer.id for layer in base)
         if not path.exists():
-            create(path, FileInfo(new_id(), ids, max([floor, *(layer.revision for layer in base)])))
+            issued = max([floor, *(layer.revision for layer in base)])
+            below = Stack([layer.tables for layer in base])
+            events = [] if first is None else numbered(first(below), below, issued)
+            create(path, FileInfo(new_id(), ids, issued), rows_of(events))
         file = StoreFile(path, durable=durable)
         try:
             info = file.info

@@ -36,6 +36,7 @@ from kloster.stores.api import (
     StoreBroken,
     StoreClosed,
     StoreFailed,
+    View,
 )
 from kloster.stores.broadcast import Log
 from kloster.stores.layers import Stack, Table
@@ -167,33 +168,9 @@ class Writer:
         return self._newest
 
     def _to_events(self, operations: Sequence[Operation]) -> list[Event]:
-        """Number the operations; each sees those before it in the same transaction."""
-        view = self._view()
-        events: list[Event] = []
-        changed: dict[Key, Entry | None] = {}
-        issued = self._issued
-        for operation in operations:
-            key = operation.key
-            old = changed[key] if key in changed else view.get(key)
-            if isinstance(operation, Put):
-                issued += 1
-                key = _shared(key) if old is None else old.key
-                new = Entry(
-                    key,
-                    issued,
-                    operation.head,
-                    operation.tail,
-                    operation.labels,
-                    operation.fields,
-                    operation.version,
-                )
-                changed[key] = new
-                events.append(Event(issued, key, old, new))
-            elif old is not None:
-                issued += 1
-                changed[key] = None
-                events.append(Event(issued, old.key, old, None))
-        self._issued = issued
+        events = numbered(operations, self._view(), self._issued)
+        if events:
+            self._issued = events[-1].revision
         return events
 
     def _gather(self, events: Sequence[Event]) -> _Batch:
@@ -260,6 +237,34 @@ class Writer:
         for doomed in (batch, stacked):
             if doomed is not None:
                 doomed.fail(lambda: _translated(error))
+
+
+def numbered(operations: Sequence[Operation], view: View, issued: int) -> list[Event]:
+    """What `operations` change, with revisions above `issued`; each sees those before it in the same transaction."""
+    events: list[Event] = []
+    changed: dict[Key, Entry | None] = {}
+    for operation in operations:
+        key = operation.key
+        old = changed[key] if key in changed else view.get(key)
+        if isinstance(operation, Put):
+            issued += 1
+            key = _shared(key) if old is None else old.key
+            new = Entry(
+                key,
+                issued,
+                operation.head,
+                operation.tail,
+                operation.labels,
+                operation.fields,
+                operation.version,
+            )
+            changed[key] = new
+            events.append(Event(issued, key, old, new))
+        elif old is not None:
+            issued += 1
+            changed[key] = None
+            events.append(Event(issued, old.key, old, None))
+    return events
 
 
 def _shared(key: Key) -> Key:
