@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.apiserver.world import Api, make
 
-from kloster.apiserver.observability.metrics import Tally, render
+from kloster.apiserver.observability.metrics import exposition
+from kloster.apiserver.observability.tally import Tally
 
 POD = {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
 
@@ -20,7 +21,7 @@ def counts(tally: Tally, name: str = "apiserver_request_total") -> dict[tuple[st
     names = ("verb", "resource", "subresource", "scope", "code")
     return {
         tuple(sample.labels.get(label, "") for label in names): sample.value
-        for family in text_string_to_metric_families(render(tally.families).decode())
+        for family in text_string_to_metric_families(exposition(tally).decode())
         for sample in family.samples
         if sample.name == name
     }

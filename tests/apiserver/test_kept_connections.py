@@ -24,7 +24,7 @@ from kloster.apiserver.authorization.rbac import Rbac
 from kloster.apiserver.authorization.stored import StoredRoles
 from kloster.apiserver.http.connections import Connections, Limits
 from kloster.apiserver.http.protocol import Connection
-from kloster.apiserver.observability.metrics import Tally
+from kloster.apiserver.observability.tally import Tally
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/n"
 MAPS = "/api/v1/namespaces/n/configmaps"

@@ -162,6 +162,14 @@ def test_bad_flags(own: Envtest) -> None:
         assert text in said
 
 
+def test_metrics_are_there_and_loaded_when_asked_for(running: Envtest) -> None:
+    status, text = running.ask("/metrics")
+    assert status == 200
+    assert "apiserver_request_total{" in text
+    heavy = "import sys, kloster.envtest.__main__ as m; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", heavy], check=False).returncode == 0
+
+
 POLICY = """
 apiVersion: audit.k8s.io/v1
 kind: Policy

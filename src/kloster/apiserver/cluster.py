@@ -18,14 +18,14 @@ from typing import Any, Protocol
 from kloster.aio.aside import Aside
 from kloster.aio.clock import Clock, SystemClock
 from kloster.apimachinery import Object
-from kloster.apiserver.authentication.chain import ANONYMOUS
 from kloster.apiserver.authentication.bootstrap_tokens import BootstrapTokens
+from kloster.apiserver.authentication.chain import ANONYMOUS
 from kloster.apiserver.authentication.tokens import ServiceAccountTokens
 from kloster.apiserver.authorization.escalation import Escalation
 from kloster.apiserver.customresources.link import Builder, CustomResources
 from kloster.apiserver.forms import FormCache
 from kloster.apiserver.negotiation import JSON, YAML, Codec
-from kloster.apiserver.observability.metrics import Tally
+from kloster.apiserver.observability.tally import Tally
 from kloster.apiserver.pending import WebhookFailed
 from kloster.apiserver.ports import Authorizer
 from kloster.apiserver.rehearsal import Rehearsal

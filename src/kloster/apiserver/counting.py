@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from time import perf_counter
 
 from kloster.apiserver.call import Call
-from kloster.apiserver.observability.metrics import Kind, Tally
+from kloster.apiserver.observability.tally import Kind, Tally
 from kloster.apiserver.ports import Target
 from kloster.apiserver.watch import WatchStream
 from kloster.client.transport import Response

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kloster.apiserver.observability.metrics import DURATIONS, MAX_KINDS, Kind, Metrics, Tally, Usage, render
+from kloster.apiserver.observability.metrics import Metrics, Usage, exposition
+from kloster.apiserver.observability.tally import DURATIONS, MAX_KINDS, Kind, Tally
 
 GET = Kind("GET", "", "v1", "pods", "", "resource")
 LABELS = {
@@ -45,7 +46,7 @@ def value(text: bytes, name: str, **labels: str) -> float | None:
 def test_buckets(seconds: float, bound: str) -> None:
     tally = Tally()
     tally.observe(GET, 200, seconds)
-    text = render(tally.families)
+    text = exposition(tally)
     found = {le: value(text, "apiserver_request_duration_seconds_bucket", le=le, **LABELS) for le in _bounds()}
     filled = [le for le in _bounds() if found[le] == 1]
     assert filled[0] == bound
@@ -62,7 +63,7 @@ def test_totals_by_code() -> None:
     tally = Tally()
     for code in (200, 200, 404):
         tally.observe(GET, code, 0.001, 500)
-    text = render(tally.families)
+    text = exposition(tally)
     assert value(text, "apiserver_request_total", code="200", **LABELS) == 2
     assert value(text, "apiserver_request_total", code="404", **LABELS) == 1
     assert value(text, "apiserver_response_sizes_sum", **LABELS) == 1500
@@ -75,13 +76,13 @@ def test_what_is_going_on() -> None:
     tally.opened(watch)
     tally.opened(watch)
     tally.closed(watch, 200)
-    text = render(tally.families)
+    text = exposition(tally)
     labels = {**LABELS, "verb": "WATCH"}
     assert value(text, "apiserver_current_inflight_requests", request_kind="readOnly") == 1
     assert value(text, "apiserver_longrunning_requests", **labels) == 1
     assert value(text, "apiserver_request_total", code="200", **labels) == 1
     tally.closed(watch, 200)
-    assert value(render(tally.families), "apiserver_longrunning_requests", **labels) is None
+    assert value(exposition(tally), "apiserver_longrunning_requests", **labels) is None
 
 
 def test_a_cluster_sees_itself_and_the_process_sees_the_sum() -> None:
@@ -128,5 +129,5 @@ def test_a_tenant_cannot_make_metrics_without_end() -> None:
     tally = Tally()
     for number in range(MAX_KINDS * 2):
         tally.observe(GET._replace(resource=f"r{number}"), 200, 0.001)
-    assert len(tally._durations) <= MAX_KINDS + 1
+    assert len(tally.durations) <= MAX_KINDS + 1
     assert tally.requests == MAX_KINDS * 2
