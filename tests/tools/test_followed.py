@@ -59,12 +59,15 @@ def test_the_first_command_that_fails_ends_it(tmp_path: Path, steps: list[Step],
     assert "$ echo on" not in done.stdout
 
 
-def test_what_a_page_leaves_running_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_page_leaves_running_is_a_failure(tmp_path: Path) -> None:
     page, wheel = tmp_path / "page.md", tmp_path / "kloster-0.1.0-py3-none-any.whl"
     page.write_text("# A page\n\n```console\n$ setsid sleep 100 &\n```\n")
     wheel.touch()
-    assert not empty.follow(page, wheel, "uv")
-    assert "still running: sleep 100" in capsys.readouterr().out
+    outcome = empty.follow(page, wheel, "uv")
+    assert not outcome.good
+    assert "still running: sleep 100" in outcome.text
+    page.write_text("# A page\n\n```console\n$ sleep 0\n```\n")
+    assert empty.follow(page, wheel, "uv").good
 
 
 def test_nothing_of_this_repository_is_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ be left.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shlex
@@ -22,11 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 240.0
+AT_ONCE = 2
+PATIENCE = 400.0
 SETTLED = 0.5
 """Seconds after which what was begun last can be seen, and what was ending has ended."""
 KEPT = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "GO", "LC_")
@@ -64,7 +67,7 @@ def script(found: list[Step]) -> str:
             continue
         line = shlex.quote(step.text)
         parts += [f"printf '$ %s\\n' {line}", "began=$EPOCHREALTIME", f"eval {line}", "code=$?"]
-        parts.append('echo "    # $(( (${EPOCHREALTIME/./} - ${began/./}) / 1000 )) ms"')
+        parts.append('echo "    # $(( (${EPOCHREALTIME/[.,]/} - ${began/[.,]/}) / 1000 )) ms"')
         parts.append('[ $code = 0 ] || { echo "exit code $code"; exit 1; }')
     return "\n".join(parts) + "\n"
 
@@ -115,33 +118,41 @@ def _constraints(wheel: Path) -> str:
     return "\n".join([f"kloster=={wheel.name.split('-')[1]}", *locked]) + "\n"
 
 
-def follow(page: Path, wheel: Path, uv: str) -> bool:
-    """Whether everything that the page says works."""
-    print(f"== {page}", flush=True)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether everything that the page says works, and what was seen meanwhile."""
+
+    good: bool
+    text: str
+
+
+def follow(page: Path, wheel: Path, uv: str) -> Outcome:
+    """Do what the page says, and end what it leaves running."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kloster-how-to-") as name:
         home = Path(name)
         given = environment(home, wheel, uv)
-        shell = subprocess.Popen(
-            ["bash", "-c", script(steps(page.read_text()))],
-            cwd=home / "work",
-            env=given,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            good = shell.wait(PATIENCE) == 0
-        except subprocess.TimeoutExpired:
-            print(f"not done after {PATIENCE:.0f} s")
-            good = False
+        seen = home / "seen"
+        with seen.open("wb") as output:
+            command = ["bash", "-c", script(steps(page.read_text()))]
+            shell = subprocess.Popen(
+                command, cwd=home / "work", env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+            wrong = []
+            try:
+                if shell.wait(PATIENCE):
+                    wrong.append("a command failed")
+            except subprocess.TimeoutExpired:
+                wrong.append(f"not done after {PATIENCE:.0f} s")
         time.sleep(SETTLED)
-        left = _processes(home)
-        for pid, command in left:
-            print(f"still running: {command}")
-            os.kill(pid, signal.SIGKILL)
+        for pid, command_line in _processes(home):
+            wrong.append(f"still running: {command_line}")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shell.wait()
-    print(f"== {'followed' if good and not left else 'FAILED'} in {time.monotonic() - began:.0f} s", flush=True)
-    return good and not left
+        text = seen.read_text(errors="replace")
+    end = "; ".join(wrong) or "followed"
+    return Outcome(not wrong, f"== {page}\n{text}== {end}, {time.monotonic() - began:.0f} s\n")
 
 
 def _processes(home: Path) -> list[tuple[int, str]]:
@@ -163,8 +174,12 @@ def main() -> int:
     parser.add_argument("--uv", default="uv", help="the uv that makes environments where Python cannot")
     given = parser.parse_args()
     uv = str(Path(given.uv).resolve()) if os.sep in given.uv else given.uv
-    failed = [page for page in given.pages if not follow(page, given.wheel.resolve(), uv)]
-    return 1 if failed else 0
+    good = True
+    with ThreadPoolExecutor(AT_ONCE) as executor:
+        for outcome in executor.map(lambda page: follow(page, given.wheel.resolve(), uv), given.pages):
+            print(outcome.text, flush=True)
+            good = good and outcome.good
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
