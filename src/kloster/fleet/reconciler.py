@@ -176,15 +176,16 @@ class Fleet:
                 cluster = await self._hold(context, cluster)
                 if not await self._reset(context, cluster, wish):
                     return Result(1.0)
-            with self.branches.layers.forking():
-                begun, cluster = await both(
-                    self.branches.begin(context.source, wish), self._make_room(context, cluster, wish)
-                )
-                with self._address(wish) as listening:
-                    made, _ = await both(self.branches.finish(wish, begun), self.ports.saved(self.shared.executor))
-                    port, _ = await both(
-                        self.serving.serve(wish, listening), self._publish_kubeconfig(context, cluster, made)
+            with contextlib.ExitStack() as address:
+                with self.branches.layers.forking():
+                    begun, cluster = await both(
+                        self.branches.begin(context.source, wish), self._make_room(context, cluster, wish)
                     )
+                    listening = address.enter_context(self._address(wish))
+                    made, _ = await both(self.branches.finish(wish, begun), self.ports.saved(self.shared.executor))
+                port, _ = await both(
+                    self.serving.serve(wish, listening), self._publish_kubeconfig(context, cluster, made)
+                )
         except _Overtaken:
             return Result(SOON)
         except ForkError as error:
