@@ -140,6 +140,22 @@ def test_the_marker_without_a_cluster_is_told(run: pytest.Pytester) -> None:
     found.stdout.fnmatch_lines(["*test_it: @pytest.mark.kubernetes is for tests that use kloster_cluster*"])
 
 
+def test_clusters_have_as_many_nodes_as_the_configuration_says(run: pytest.Pytester) -> None:
+    run.makeini("[pytest]\nkloster_nodes = 2")
+    run.makepyfile(
+        """
+        def test_nodes(kloster_cluster):
+            nodes = kloster_cluster.fleet.request("GET", "/api/v1/nodes")["items"]
+            assert [one["metadata"]["name"] for one in nodes] == ["node-1", "node-2"]
+        """
+    )
+    run.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    run.makeini("[pytest]\nkloster_nodes = many")
+    found = run.runpytest_subprocess()
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    found.stderr.fnmatch_lines(["ERROR: kloster_nodes: expected a number from 1 to 1000, found 'many'"])
+
+
 def test_a_wrong_version_in_the_option_is_one_clear_line(run: pytest.Pytester) -> None:
     found = run.runpytest_subprocess("--kubernetes-versions=1.12")
     assert found.ret == pytest.ExitCode.USAGE_ERROR

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kloster.testing.session import Session
 
 MARKER = "kubernetes"
+NODES = "kloster_nodes"
+MOST_NODES = 1000
 FIXTURES = ("kloster_cluster", "kloster_session_cluster")
 
 
@@ -43,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "where clusters of failed tests are described; empty: nowhere",
         default=os.environ.get("KLOSTER_RUN_DIR", ".kloster"),
     )
+    parser.addini(NODES, "how many simulated nodes the clusters of a test run have", default="1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,9 +53,17 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f'{MARKER}(*versions): the Kubernetes versions that the test is run with, such as "1.31", "1.34..1.37", "all"',
     )
+    _nodes(config)
     asked = config.getoption("--kubernetes-versions")
     if asked:
         _versions("--kubernetes-versions", [asked])
+
+
+def _nodes(config: pytest.Config) -> int:
+    text = str(config.getini(NODES))
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_NODES:
+        raise pytest.UsageError(f"{NODES}: expected a number from 1 to {MOST_NODES}, found {text!r}")
+    return int(text)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -131,7 +142,7 @@ def _kloster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if hasattr(request.config, "workerinput"):  # under xdist every worker has a folder of its own in the run's
         base = base.parent
     module: Any = import_module("kloster.testing.session")
-    session: Session = _fail_shortly(module.Session, base / "kloster")
+    session: Session = _fail_shortly(module.Session, base / "kloster", _nodes(request.config))
     try:
         yield session
     finally:

@@ -16,8 +16,8 @@ Prepare = Callable[[Cluster], object] | None
 class Session:
     """The fleet of a test run, found through its folder by all processes of the run."""
 
-    def __init__(self, root: Path) -> None:
-        self.fleet = Fleet(root)
+    def __init__(self, root: Path, nodes: int = 1) -> None:
+        self.fleet = Fleet(root, nodes=nodes)
         self._prepared: dict[tuple[str, Prepare], Cluster] = {}
         self._spares: dict[tuple[str, Prepare], Cluster] = {}
 
