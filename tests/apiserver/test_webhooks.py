@@ -283,10 +283,11 @@ def test_deleting_a_collection_asks_about_each() -> None:
         for name in ("a", "b", "c"):
             await api.ok("POST", MAPS, {"metadata": {"name": name, "labels": {"of": "us"}}})
         outside.asked.clear()
-        outside.replies["v"] = lambda request: {"allowed": request["name"] != "c"}
+        outside.replies["v"] = lambda request: {"allowed": request["oldObject"]["metadata"]["name"] != "c"}
         answer = await api.json("DELETE", f"{MAPS}?labelSelector=of%3Dus")
         assert answer["message"] == 'admission webhook "v.example.org" denied the request without explanation'
-        assert [one["name"] for _, one in outside.asked] == ["a", "b", "c"]
+        assert [one["oldObject"]["metadata"]["name"] for _, one in outside.asked] == ["a", "b", "c"]
+        assert not any("name" in one for _, one in outside.asked), "the request names none"
 
     check(test, validating=[hook("v")])
 

@@ -7,7 +7,8 @@ document or the decoded object; where that takes long, aside: the answer is then
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -45,14 +46,34 @@ def headers(call: Call, content_type: str = JSON) -> dict[str, str]:
         **flow.headers(call.cluster, call.user),
     }
     if call.warnings:
-        found["warning"] = ", ".join(warning(text) for text in dict.fromkeys(call.warnings))
+        told = warnings(call.warnings)
+        if told:
+            found["warning"] = ", ".join(f'299 - "{_escaped(text)}"' for text in told)
     return found
 
 
-def warning(text: str) -> str:
-    """A Warning header as upstream writes it: code 299, no agent, the text quoted."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-    return f'299 - "{escaped}"'
+MOST_WARNING, SHORT_WARNING = 4096, 256
+"""Characters of warnings that an answer has; if there are more, each is cut to the latter, as upstream does."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def warnings(texts: Iterable[str]) -> list[str]:
+    """Those that are told: each once, none with control characters, and not too much in all."""
+    found = [text for text in dict.fromkeys(texts) if text and not _CONTROL.search(text)]
+    if sum(map(len, found)) <= MOST_WARNING:
+        return found
+    cut: list[str] = []
+    written = 0
+    for text in found:
+        if written >= MOST_WARNING:
+            break
+        cut.append(text[:SHORT_WARNING])
+        written += len(cut[-1])
+    return cut
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 Answer = Response | Awaitable[Response]

@@ -152,6 +152,7 @@ def _refusal(answer: Answer) -> str:
     if answer.status in _TEXTS:
         return _TEXTS[answer.status]
     if answer.status >= 500:
-        shown = orjson.dumps(answer.body[:1024].decode("utf-8", "replace").strip()).decode()
+        said = answer.body[:1024].decode("utf-8", "replace").strip() if answer.text else "unknown"
+        shown = orjson.dumps(said).decode()
         return f"an error on the server ({shown}) has prevented the request from succeeding"
     return f"the server responded with the status code {answer.status} but did not return more information"

@@ -81,6 +81,7 @@ def decide_create(
     if exchange is not None:
         on_loop(exchange.mutate, attempt, options.told(CREATE), admission.mutate)
         item = attempt.item
+        _check_place(attempt)
         _dedup_owners(call, item["metadata"])
     meta = item["metadata"]
     meta["uid"] = cluster.random.uid()
@@ -150,6 +151,13 @@ def _exchange(call: Call, view: View, operation: str, namespace: str, name: str,
     if found is not None:
         found.begin(base)
     return found
+
+
+def _check_place(attempt: Attempt) -> None:
+    """A webhook may not move an object. Raises StatusError 400."""
+    if attempt.item["metadata"].get("namespace", "") != attempt.namespace:
+        text = "the namespace of the provided object does not match the namespace sent on the request"
+        raise errors.bad_request(text)
 
 
 _IDENTITY = ("uid", "creationTimestamp", "name")
@@ -286,7 +294,7 @@ def decide_update(
     compared = on_loop(service_allocation.assigned, attempt)
     facet.prepare(served, item, compared)
     _keep_system_fields(meta, old_meta)
-    _refuse(call, served, entry.key.name, _update_findings(served, facet, item, compared))
+    _refuse(call, served, meta.get("name", ""), _update_findings(served, facet, item, compared))
     if not facet.subresource:
         _warn(call, item, compared)
     on_loop(admission.validate, attempt)

@@ -49,8 +49,11 @@ class Reach(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`text`: the body is for people to read, by its Content-Type or for lack of one."""
+
     status: int
     body: bytes
+    text: bool = True
 
 
 class Refused(ConnectionFailed):
@@ -106,9 +109,12 @@ class Outgoing:
                 "Connection: close\r\n\r\n"
             )
             transport.write(head.encode("latin-1", "replace") + body)
-            return await reply.done
-        finally:
-            transport.close()
+            answer = await reply.done
+        except BaseException:
+            transport.abort()  # whoever does not answer would not say goodbye, either
+            raise
+        transport.close()
+        return answer
 
     async def _connect(
         self, reply: _Reply, name: str, place: tuple[str, int], tls: ssl.SSLContext, made: socket.socket | None
@@ -228,6 +234,7 @@ class _Reply(asyncio.Protocol):
     done: asyncio.Future[Answer]
     _body: bytearray = field(default_factory=bytearray)
     _framed: bool = False
+    _text: bool = True
     _parser: httptools.HttpResponseParser = field(init=False)
 
     def __post_init__(self) -> None:
@@ -239,9 +246,11 @@ class _Reply(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(f"malformed HTTP response: {error}")
 
-    def on_header(self, name: bytes, _: bytes) -> None:
+    def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() in (b"content-length", b"transfer-encoding"):
             self._framed = True
+        elif name.lower() == b"content-type":
+            self._text = value.strip().lower().startswith(b"text/")
 
     def on_body(self, chunk: bytes) -> None:
         self._body += chunk
@@ -251,14 +260,14 @@ class _Reply(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if not self.done.done():
-            self.done.set_result(Answer(self._parser.get_status_code(), bytes(self._body)))
+            self.done.set_result(Answer(self._parser.get_status_code(), bytes(self._body), self._text))
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():
             with suppress(httptools.HttpParserError):
                 status = self._parser.get_status_code()
                 if status and self._body and not self._framed:  # a body without a length ends with the connection
-                    self.done.set_result(Answer(status, bytes(self._body)))
+                    self.done.set_result(Answer(status, bytes(self._body), self._text))
                     return
         self._fail("EOF" if error is None else f"read: {error}")
 

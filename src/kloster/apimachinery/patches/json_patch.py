@@ -8,7 +8,8 @@ passes where there is nothing; `copy` of a key that is not there copies null.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -27,7 +28,13 @@ _MISSING: Any = object()
 
 
 class _Failed(Exception):
-    """An operation does not apply."""
+    """An operation does not apply. The text is that of upstream's library, which only webhooks are told."""
+
+
+class DoesNotApply(StatusError):
+    """One of the operations does not apply; `why` says more than clients are told."""
+
+    why: str
 
 
 def apply(document: Object, operations: Any) -> Object:
@@ -49,7 +56,9 @@ def apply(document: Object, operations: Any) -> Object:
             result = _perform(result, operation)
     except (_Failed, RecursionError) as error:
         text = "the server rejected our request due to an error in our request"
-        raise StatusError(422, "Invalid", text, details={}) from error
+        failure = DoesNotApply(422, "Invalid", text, details={})
+        failure.why = str(error) or text
+        raise failure from error
     return result  # type: ignore[no-any-return]
 
 
@@ -86,8 +95,10 @@ def _perform(document: Any, operation: Object | None) -> Any:
     operation = operation or {}
     name = operation.get("op")
     path = operation.get("path")
-    if name not in _OPERATIONS or not isinstance(path, str):
-        raise _Failed
+    if name not in _OPERATIONS:
+        raise _Failed(f"Unexpected kind: {name or 'unknown'}")
+    if not isinstance(path, str):
+        raise _Failed(f"{name} operation failed to decode path: missing value")
     return _OPERATIONS[name](document, path, operation)
 
 
@@ -98,17 +109,21 @@ def _value(operation: Object) -> Any:
 def _source(operation: Object) -> str:
     source = operation.get("from")
     if not isinstance(source, str):
-        raise _Failed
+        raise _Failed("operation, missing from field: missing value")
     return source
 
 
 def _add(document: Any, path: str, operation: Object) -> Any:
-    _insert(*_find(document, path), _value(operation))
+    place, key = _find(document, path, f'add operation does not apply: doc is missing path: "{path}"')
+    with _within(f"error in add for path: '{path}'"):
+        _insert(place, key, _value(operation))
     return document
 
 
 def _remove(document: Any, path: str, operation: Object) -> Any:
-    _delete(*_find(document, path))
+    place, key = _find(document, path, f'remove operation does not apply: doc is missing path: "{path}"')
+    with _within(f"error in remove for path: '{path}'"):
+        _delete(place, key)
     return document
 
 
@@ -116,31 +131,51 @@ def _replace(document: Any, path: str, operation: Object) -> Any:
     if path == "":
         value = _value(operation)
         return value if isinstance(value, dict | list) else document
-    place, key = _find(document, path)
+    place, key = _find(document, path, f"replace operation does not apply: doc is missing path: {path}")
     if isinstance(place, list):
-        place[_index(place, key)] = _value(operation)
+        with _within(f"replace operation does not apply: doc is missing key: {path}"):
+            place[_index(place, key)] = _value(operation)
     else:
         place[key] = _value(operation)
     return document
 
 
 def _move(document: Any, path: str, operation: Object) -> Any:
-    place, key = _find(document, _source(operation))
-    value = _get(place, key)
-    _delete(place, key)
-    _insert(*_find(document, path), None if value is _MISSING else value)
+    source = _source(operation)
+    place, key = _find(document, source, f"move operation does not apply: doc is missing from path: {source}")
+    with _within(f"error in move for path: '{key}'"):
+        value = _get(place, key)
+        _delete(place, key)
+    place, key = _find(document, path, f"move operation does not apply: doc is missing destination path: {path}")
+    with _within(f"error in move for path: '{path}'"):
+        _insert(place, key, None if value is _MISSING else value)
     return document
 
 
 def _copy(document: Any, path: str, operation: Object) -> Any:
-    value = _get(*_find(document, _source(operation)))
-    _insert(*_find(document, path), None if value is _MISSING else clone(value))
+    source = _source(operation)
+    place, key = _find(document, source, f"copy operation does not apply: doc is missing from path: {source}")
+    with _within(f"error in copy for from: '{source}'"):
+        value = _get(place, key)
+    place, key = _find(document, path, f"copy operation does not apply: doc is missing destination path: {path}")
+    with _within("error while adding value during copy"):
+        _insert(place, key, None if value is _MISSING else clone(value))
     return document
+
+
+@contextmanager
+def _within(where: str) -> Iterator[None]:
+    """What fails inside says where."""
+    try:
+        yield
+    except _Failed as error:
+        raise _Failed(f"{where}: {error}") from error
 
 
 def _size(document: Any, operation: Object) -> int:
     """How many bytes of JSON a copy takes. Raises _Failed for what is nested too deeply to be told."""
-    value = _get(*_find(document, _source(operation)))
+    source = _source(operation)
+    value = _get(*_find(document, source, f"copy operation does not apply: doc is missing from path: {source}"))
     try:
         return 4 if value is _MISSING else len(orjson.dumps(value))
     except TypeError:
@@ -148,13 +183,17 @@ def _size(document: Any, operation: Object) -> int:
 
 
 def _test(document: Any, path: str, operation: Object) -> Any:
-    found = document if path == "" else _get(*_find(document, path))
+    found = document
+    if path != "":
+        place, key = _find(document, path, f"test operation does not apply: is missing path: {path}")
+        with _within(f"error in test for path: '{path}'"):
+            found = _get(place, key)
     if found is _MISSING or found is None:
         same = operation.get("value") is None
     else:
         same = _same(found, operation.get("value"))
     if not same:
-        raise _Failed
+        raise _Failed(f"testing value {path} failed: test failed")
     return document
 
 
@@ -168,17 +207,18 @@ _OPERATIONS = {
 }
 
 
-def _find(document: Any, path: str) -> tuple[Any, str]:
+def _find(document: Any, path: str, missing: str) -> tuple[Any, str]:
     """The object or list that holds the last step of `path`, and that step. What stands before the first slash is
     ignored, as upstream does."""
     steps = path.split("/")
-    if len(steps) < 2:
-        raise _Failed
-    place = document
-    for step in steps[1:-1]:
-        place = _get(place, _unescaped(step))
+    place = document if len(steps) > 1 else None
+    with _within(missing):
+        for step in steps[1:-1]:
+            place = _get(place, _unescaped(step))
+            if not isinstance(place, dict | list):
+                break
         if not isinstance(place, dict | list):
-            raise _Failed
+            raise _Failed("missing value")
     return place, _unescaped(steps[-1])
 
 
@@ -203,7 +243,7 @@ def _insert(place: Any, key: str, value: Any) -> None:
 def _delete(place: Any, key: str) -> None:
     if isinstance(place, dict):
         if key not in place:
-            raise _Failed
+            raise _Failed(f"Unable to remove nonexistent key: {key}: missing value")
         del place[key]
     else:
         del place[_index(place, key)]
@@ -212,10 +252,10 @@ def _delete(place: Any, key: str) -> None:
 def _index(place: list[Any], key: str, room: int = 0) -> int:
     """The index that `key` names, negative ones from the end. With `room`, one more is allowed."""
     if not _INDEX.fullmatch(key):
-        raise _Failed
+        raise _Failed(f'strconv.Atoi: parsing "{key}": invalid syntax')
     index, size = int(key), len(place) + room
     if not -size <= index < size:
-        raise _Failed
+        raise _Failed(f"Unable to access invalid index: {index}: invalid index referenced")
     return index + size if index < 0 else index
 
 

@@ -13,12 +13,41 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver.cluster import ServedCluster
 from kloster.apiserver.resources import Served
 from kloster.client.transport import User
 from kloster.stores.api import Key, Operation, View
 
-CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+def _itself(item: Object) -> Object:
+    return item
+
+
+def _instead(_: Object, shown: Object) -> Object:
+    return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What webhooks are shown of a write through a subresource with a kind of its own.
+
+    show   what is shown, from the object that is written (in the storage version)
+    take   that object, changed as what was shown
+    """
+
+    group: str
+    version: str
+    kind: str
+    type: StructType
+    show: Callable[[Object], Object] = _itself
+    take: Callable[[Object, Object], Object] = _instead
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +56,8 @@ class Attempt:
 
     item    the new object, in the storage version; empty for DELETE
     old     the object that it replaces or removes
+    shape   what webhooks see in its place, if it is not the object itself
+    single  the request names it: it is not one of a collection that is deleted
     also    further operations of the same transaction
     """
 
@@ -40,9 +71,15 @@ class Attempt:
     name: str = ""
     item: Object = field(default_factory=dict)
     old: Object | None = None
+    shape: Shape | None = None
+    single: bool = True
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     also: list[Operation] = field(default_factory=list)
+
+    def shown(self, item: Object) -> Object:
+        """What webhooks see of `item`."""
+        return item if self.shape is None else self.shape.show(item)
 
     def read(self, resource_id: str, namespace: str, name: str) -> Object | None:
         """Another object of the cluster, in the state that the write is decided on. Shared: do not change it."""

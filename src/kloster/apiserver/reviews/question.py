@@ -9,19 +9,25 @@ from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import FieldError
 from kloster.apiserver import answers, aside, bodies, write_options, writes
+from kloster.apiserver.admission import webhooks
+from kloster.apiserver.admission.api import CREATE, Shape
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import create
+from kloster.apiserver.write_options import WriteOptions
 from kloster.client.transport import Response, User
 
 
 async def read(call: Call) -> Object:
-    """The question, with its managedFields. Raises StatusError."""
-    return await aside.run(call, aside.is_long(call), lambda: _read(call))
-
-
-def _read(call: Call) -> Object:
-    kind = call.resource.kind
+    """The question, with its managedFields, as webhooks leave it. Raises StatusError."""
     options = write_options.parse(call, "CreateOptions")
+    item = await aside.run(call, aside.is_long(call), lambda: _read(call, options))
+    kind = call.resource.kind
+    shape, told = Shape(kind.group, kind.version, kind.kind, kind.type), options.told(CREATE)
+    return await webhooks.asked(call, item, shape, told, dry_run=options.dry_run)
+
+
+def _read(call: Call, options: WriteOptions) -> Object:
+    kind = call.resource.kind
     item = bodies.read(call, bodies.expect(kind), options.validation)
     create.place(call, item)
     for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):

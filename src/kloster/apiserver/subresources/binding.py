@@ -11,12 +11,15 @@ from functools import partial
 from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
+from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver import admission, answers, aside, bodies, write_options, writes
-from kloster.apiserver.admission.api import CREATE, Attempt
+from kloster.apiserver.admission import webhooks
+from kloster.apiserver.admission.api import CREATE, Attempt, Shape
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import create
+from kloster.apiserver.write_options import WriteOptions
 from kloster.client.transport import Response
 from kloster.kinds.core import bindings
 from kloster.stores.api import Key, Operation, View
@@ -40,6 +43,9 @@ async def serve(call: Call) -> Response:
         raise StatusError(500, "", texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
     if not name:
         raise errors.bad_request("Name parameter required.")
+    track(call, binding, expected, options)
+    shape = Shape("", "v1", "Binding", type_)
+    binding = await webhooks.asked(call, binding, shape, options.told(CREATE), name=name, dry_run=options.dry_run)
 
     def decide(view: View) -> Sequence[Operation]:
         return _bind(call, view, binding, options.dry_run)
@@ -49,6 +55,20 @@ async def serve(call: Call) -> Response:
 
 
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+def track(call: Call, item: Object, expected: Expected, options: WriteOptions) -> None:
+    """Sets the managedFields of an object that is never stored, as who wrote it is told to webhooks."""
+    fields = track_update(
+        None,
+        item,
+        expected.type,
+        manager=write_options.manager_of(call, options),
+        api_version=f"{expected.group}/{expected.version}".lstrip("/"),
+        now=rfc3339(call.cluster.clock.now()),
+        subresource=call.target.subresource,
+    )
+    writes.set_managed(item, fields)
 
 
 def _bind(call: Call, view: View, binding: Object, dry_run: bool) -> Sequence[Operation]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from kloster.apimachinery import Object, errors
 from kloster.apiserver import storage
 from kloster.apiserver.call import Call
-from kloster.apiserver.subresources import proxy
+from kloster.apiserver.subresources import connecting, proxy
 from kloster.apiserver.verbs import get
 from kloster.client.transport import Response
 
@@ -20,6 +20,10 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")  # in the 
 
 def pod(call: Call) -> Response | Awaitable[Response]:
     """A stream or a text of one of the pod's containers."""
+    return _pod(call) if call.target.subresource == "log" else connecting.admitted(call, "", _pod)
+
+
+def _pod(call: Call) -> Response | Awaitable[Response]:
     found = storage.thaw(call.resource, get.find(call))
     name = call.target.subresource
     if name in ("log", "exec", "attach"):
@@ -27,7 +31,7 @@ def pod(call: Call) -> Response | Awaitable[Response]:
     node = (found.get("spec") or {}).get("nodeName")
     if not node:
         if name == "log":
-            return Response(200, {"content-type": "text/plain", "cache-control": "no-cache, private"})
+            return Response(204, {"cache-control": "no-cache, private"})
         raise errors.bad_request(f"pod {found['metadata']['name']} does not have a host assigned")
     connector = call.cluster.ports.nodes
     if connector is None:

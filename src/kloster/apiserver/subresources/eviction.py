@@ -13,8 +13,11 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors, selectors
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver import answers, aside, bodies, storage, write_options
+from kloster.apiserver.admission import webhooks
+from kloster.apiserver.admission.api import CREATE, Shape
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
+from kloster.apiserver.subresources import binding
 from kloster.apiserver.subresources.binding import SUCCESS, set_condition
 from kloster.apiserver.verbs import create, delete
 from kloster.apiserver.verbs.delete import DeleteOptions, Deletion
@@ -38,8 +41,15 @@ async def serve(call: Call) -> Response:
     create.place(call, eviction)
     if eviction["metadata"].get("name") != call.target.name:
         raise errors.bad_request("name in URL does not match name in Eviction object")
-    given = eviction.get("deleteOptions") or {}
-    settings = delete.checked({**given, "dryRun": given.get("dryRun") or (["All"] if options.dry_run else [])})
+    binding.track(call, eviction, expected, options)
+
+    def settle(item: Object) -> None:
+        if options.dry_run and not (item.get("deleteOptions") or {}).get("dryRun"):
+            item["deleteOptions"] = {**(item.get("deleteOptions") or {}), "dryRun": ["All"]}
+
+    shape, told = Shape("policy", "v1", "Eviction", type_), options.told(CREATE)
+    eviction = await webhooks.asked(call, eviction, shape, told, dry_run=options.dry_run, settle=settle)
+    settings = delete.checked(eviction.get("deleteOptions") or {})
 
     def decide(view: View) -> Sequence[Operation]:
         entry = view.get(storage.key_of(served, call.target.namespace, call.target.name))
@@ -62,7 +72,7 @@ def _evict(call: Call, view: View, entry: Entry, settings: DeleteOptions) -> Seq
         reason = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
         set_condition(item.setdefault("status", {}), {"type": "DisruptionTarget", "status": "True", **reason}, now)
 
-    return [*before, *Deletion(call, settings, amend=disrupted).decide(view, entry)]
+    return [*before, *Deletion(call, settings, amend=disrupted, quiet=True).decide(view, entry)]
 
 
 def _ignores_budget(pod: Object) -> bool:

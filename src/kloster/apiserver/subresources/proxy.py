@@ -15,6 +15,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.apiserver import storage
 from kloster.apiserver.call import Call
 from kloster.apiserver.cluster import NodeConnector
+from kloster.apiserver.subresources import connecting
 from kloster.client.transport import Response
 from kloster.stores.api import Key
 
@@ -43,6 +44,11 @@ def place(text: str) -> Place | None:
 
 
 def pod(call: Call) -> Response | Awaitable[Response]:
+    """A request to what listens in the pod."""
+    return connecting.admitted(call, rest(call), _pod)
+
+
+def _pod(call: Call) -> Response | Awaitable[Response]:
     where = _place(call, "pod")
     found = _get(call, where.name)
     if not (found.get("status") or {}).get("podIP"):
@@ -59,6 +65,10 @@ def _first_port(found: Object) -> str:
 
 def service(call: Call) -> Response | Awaitable[Response]:
     """A request to one of the service's pods."""
+    return connecting.admitted(call, rest(call), _service)
+
+
+def _service(call: Call) -> Response | Awaitable[Response]:
     where = _place(call, "service")
     found = _get(call, where.name)
     port = where.port
@@ -92,6 +102,10 @@ def _behind(call: Call, endpoints: Object, port: str) -> Iterator[tuple[Object, 
 
 def node(call: Call) -> Response | Awaitable[Response]:
     """The kubelet's own API."""
+    return connecting.admitted(call, rest(call), _node)
+
+
+def _node(call: Call) -> Response | Awaitable[Response]:
     found = _get(call, _place(call, "node").name)
     return _connector(call).proxy_node(call.request, rest(call), found)
 

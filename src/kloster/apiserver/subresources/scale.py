@@ -18,6 +18,7 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, apply, errors, selectors
 from kloster.apimachinery.errors import invalid_value
 from kloster.apiserver import answers, aside, bodies, storage, write_options, writes
+from kloster.apiserver.admission.api import Shape
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
 from kloster.apiserver.facets import MAIN, Facet
@@ -147,19 +148,34 @@ async def _patch(call: Call) -> Response:
 
 
 async def _perform(call: Call, options: WriteOptions, change: Any, long: bool, tracked: bool) -> Response:
-    served, outcome = call.resource, Outcome()
+    served, outcome, shape = call.resource, Outcome(), _shape(call)
 
     def decide(view: View) -> Sequence[Operation]:
         entry = view.get(storage.key_of(served, call.target.namespace, call.target.name))
         if entry is None:
             raise storage.missing(served, call.target.name)
-        return writes.decide_update(call, view, entry, SCALE, change(entry), options, outcome, tracked=tracked)
+        return writes.decide_update(
+            call, view, entry, SCALE, change(entry), options, outcome, tracked=tracked, shape=shape
+        )
 
     events = await aside.transact(call, long, decide)
     item = outcome.item
     if events:
         item = call.cluster.forms.object(served, writes.written(events, served, item))
     return answers.value(call, shown(served, item), 200, _expected(call).type)
+
+
+def _shape(call: Call) -> Shape:
+    """What webhooks see of the object, and how what they change is taken over."""
+    served = call.resource
+
+    def take(item: Object, scale: Object) -> Object:
+        replicas = (scale.get("spec") or {}).get("replicas") or 0
+        if replicas != (_at(item, served.scale.replicas) or 0):
+            _set(item, served.scale, replicas)
+        return item
+
+    return Shape(_GROUP, _VERSION, _KIND, _expected(call).type, partial(shown, served), take)
 
 
 def _scaled(call: Call, entry: Entry, item: Object, order: _Order) -> Object:

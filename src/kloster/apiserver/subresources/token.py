@@ -11,7 +11,9 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import invalid_value
-from kloster.apiserver import answers, aside, bodies, write_options
+from kloster.apiserver import answers, aside, bodies, write_options, writes
+from kloster.apiserver.admission import webhooks
+from kloster.apiserver.admission.api import CREATE, Shape
 from kloster.apiserver.authentication.tokens import Bound, Order, validate_lifetime
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -21,6 +23,7 @@ from kloster.stores.api import Key
 
 _GROUP, _KIND = "authentication.k8s.io", "TokenRequest"
 _HOUR = 3600
+_FIXED = ("name", "namespace", "uid", "creationTimestamp")
 
 
 async def serve(call: Call) -> Response:
@@ -55,17 +58,25 @@ async def serve(call: Call) -> Response:
         now=rfc3339(now),
         subresource="token",
     )
-    fields = await aside.run(call, long, track)
-    request["metadata"] = {
-        "name": name,
-        "namespace": namespace,
-        "uid": account["uid"],
-        "creationTimestamp": rfc3339(now),
-        **{key: value for key, value in meta.items() if key not in ("name", "namespace", "uid", "creationTimestamp")},
-        "managedFields": fields,
-    }
-    if not spec.get("audiences"):
-        spec["audiences"] = list(tokens.audiences)
+    meta["namespace"] = namespace
+    writes.set_managed(request, await aside.run(call, long, track))
+
+    def settle(item: Object) -> None:
+        given = item.get("metadata") or {}
+        item["metadata"] = {
+            "name": name,
+            "namespace": namespace,
+            "uid": account["uid"],
+            "creationTimestamp": rfc3339(now),
+            **{key: value for key, value in given.items() if key not in _FIXED},
+        }
+
+        if not item["spec"].get("audiences"):
+            item["spec"]["audiences"] = list(tokens.audiences)
+
+    shape, told = Shape(_GROUP, "v1", _KIND, type_), options.told(CREATE)
+    request = await webhooks.asked(call, request, shape, told, dry_run=options.dry_run, settle=settle)
+    spec = request["spec"]
     findings = validate_lifetime(spec["expirationSeconds"])
     if findings:
         raise errors.invalid(_GROUP, _KIND, "", findings)

@@ -175,10 +175,18 @@ def _from_query(call: Call) -> Object:
 class Deletion:
     """One deletion on its way from the decision to the answer."""
 
-    def __init__(self, call: Call, options: DeleteOptions, amend: Callable[[Object], None] | None = None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        options: DeleteOptions,
+        amend: Callable[[Object], None] | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
         self.call = call
         self.options = options
         self.amend = amend  # a last change of the object, for whoever still sees it
+        self.quiet = quiet  # webhooks are not asked: they were, about what leads to the deletion
         self.gone = False
         self.entry: Entry | None = None
         self.item: Object = {}
@@ -198,10 +206,13 @@ class Deletion:
             namespace=entry.key.namespace,
             name=entry.key.name,
             old=old,
+            single=call.target.verb != "deletecollection",
             dry_run=options.dry_run,
             warnings=call.warnings,
         )
-        exchange = on_loop(webhooks.exchange, call, view, served, (DELETE, *entry.key[1:]))
+        exchange = None
+        if not self.quiet:
+            exchange = on_loop(webhooks.exchange, call, view, served, (DELETE, *entry.key[1:]))
         on_loop(admission.mutate, attempt)
         if exchange is not None:
             exchange.begin(entry.revision)

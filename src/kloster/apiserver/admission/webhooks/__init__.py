@@ -8,7 +8,9 @@ else changed it meanwhile, everything is asked again, as upstream does when it r
 
     hooks       configuration objects → webhooks in the order in which they are called
     matching    which webhook is concerned, and in which version it sees the object
-    review      the question and what its answer must look like
+    review      the question
+    answering   what the answer must look like
+    asking      the same about what is not stored
     exchange    what has been asked and answered about one object of one request
 
 Calls themselves are made by a port (`kloster.apiserver.cluster.WebhookCaller`), which decides where may be called.
@@ -18,6 +20,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admis
 
 from __future__ import annotations
 
+from kloster.apiserver.admission.webhooks.asking import asked
 from kloster.apiserver.admission.webhooks.exchange import Exchange, exchange
 
-__all__ = ["Exchange", "exchange"]
+__all__ = ["Exchange", "asked", "exchange"]

@@ -25,11 +25,14 @@ from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.errors import StatusError
 from kloster.apimachinery.patches import json_patch
 from kloster.apimachinery.schema.decode import decode
+from kloster.apimachinery.schema.encode import order
+from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver import storage
 from kloster.apiserver.admission.api import Attempt
-from kloster.apiserver.admission.webhooks import hooks, matching, review
+from kloster.apiserver.admission.webhooks import answering, hooks, matching
+from kloster.apiserver.admission.webhooks.answering import BadAnswer
 from kloster.apiserver.admission.webhooks.hooks import Hook, Hooks
-from kloster.apiserver.admission.webhooks.review import BadAnswer, Question
+from kloster.apiserver.admission.webhooks.review import Question
 from kloster.apiserver.call import Call
 from kloster.apiserver.pending import Outside, Pending, WebhookFailed
 from kloster.apiserver.resources import Served
@@ -39,7 +42,6 @@ log = structlog.get_logger(__name__)
 
 TRIES = 8
 QUIET = ("None", "NoneOnDryRun")
-SCALE = "scale"
 
 Again = Callable[[Attempt], None]
 
@@ -97,9 +99,9 @@ class Exchange:
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
-    def mutate(self, attempt: Attempt, options: Object, builtin: Again) -> None:
+    def mutate(self, attempt: Attempt, options: Object | None, builtin: Again) -> None:
         """Puts the object as the webhooks left it into `attempt`. Raises Pending, StatusError."""
-        if not self.hooks.mutating or attempt.subresource == SCALE:
+        if not self.hooks.mutating:
             return
         question = Question(attempt, options)
         if not self._rounds:
@@ -151,7 +153,7 @@ class Exchange:
         if item is None:
             text = f'admission webhook "{hook.name}" attempted to modify the object, which is not supported for this '
             raise errors.internal(f"{text}operation")
-        changed = _patched(seen, item, answer.patch)
+        changed = _patched(question.attempt, seen, item, answer.patch)
         if changed == item:
             return False
         passing.item, passing.changed = changed, True
@@ -159,9 +161,9 @@ class Exchange:
 
     # -- refusing ---------------------------------------------------------------------------------------------------
 
-    def validate(self, attempt: Attempt, options: Object) -> None:
+    def validate(self, attempt: Attempt, options: Object | None) -> None:
         """Raises Pending until the webhooks have agreed, StatusError if one has not."""
-        if self._valid or not self.hooks.validating or attempt.subresource == SCALE:
+        if self._valid or not self.hooks.validating:
             return
         wanted = self._concerned(self.hooks.validating, attempt)
         if wanted:
@@ -192,7 +194,7 @@ class Exchange:
 
     async def _ask(
         self, question: Question, hook: Hook, seen: Served, item: Object | None, *, mutating: bool
-    ) -> review.Answer:
+    ) -> answering.Answer:
         """The answer of a webhook that agrees. Raises _Failed if it could not be had, StatusError if it refuses."""
         if hook.conditions:
             raise _Failed("matchConditions need CEL, which is not supported by this Kloster")
@@ -203,12 +205,12 @@ class Exchange:
         try:
             body = question.body(hook, seen, item, uid)
             answered = await self.call.outside(hook.client, body, hook.timeout)
-            answer = review.read(hook, uid, answered, mutating)
+            answer = answering.read(hook, uid, answered, mutating)
         except WebhookFailed as error:
             raise _Failed(f"failed to call webhook: {error}") from error
         except BadAnswer as error:
             raise _Failed(str(error)) from error
-        self.call.warnings.extend(one for one in answer.warnings if one not in self.call.warnings)
+        self.call.warnings.extend(answer.warnings)
         if answer.refusal is not None:
             raise answer.refusal
         return answer
@@ -225,16 +227,35 @@ class _Failed(Exception):
         log.warning("failed calling webhook, failing open", webhook=hook.name, error=str(self))
 
 
-def _patched(seen: Served, item: Object, patch: Sequence[Any]) -> Object:
+def _patched(attempt: Attempt, seen: Served, item: Object, patch: Sequence[Any]) -> Object:
     """The object (in the storage version, defaulted) after the patch of a webhook that saw it as `seen`."""
-    shown = storage.from_storage(seen, clone(item))
-    document = {**shown, "kind": seen.kind.kind, "apiVersion": seen.kind.api_version}
-    try:
-        decoded = decode(seen.kind.type, json_patch.apply(document, list(patch))).object
-    except StatusError as error:
-        raise errors.internal(error.message) from error
+    shape = attempt.shape
+    if shape is not None:
+        shown = {**shape.show(clone(item)), "kind": shape.kind, "apiVersion": shape.api_version}
+        return shape.take(clone(item), _applied(shape.type, order(shape.type, shown), patch))
+    document = {
+        **storage.from_storage(seen, clone(item)),
+        "kind": seen.kind.kind,
+        "apiVersion": seen.kind.api_version,
+    }
+    decoded = _applied(seen.kind.type, document, patch)
     if not isinstance(decoded.get("metadata"), dict):
         decoded["metadata"] = {}
     changed = storage.to_storage(seen, {**decoded, "kind": seen.kind.kind, "apiVersion": seen.kind.api_version})
     seen.strategy.default(changed)
     return changed
+
+
+def _applied(type: StructType, document: Object, patch: Sequence[Any]) -> Object:
+    """The document after the patch. Raises StatusError 500 with what Go says of it."""
+    try:
+        changed = json_patch.apply(document, list(patch))
+    except json_patch.DoesNotApply as error:
+        raise errors.internal(error.why) from error
+    except StatusError as error:
+        raise errors.internal(error.message) from error
+    try:
+        return decode(type, changed).object
+    except StatusError as error:
+        why = error.message.partition(" cannot be handled as a ")[2].partition(": ")[2]
+        raise errors.internal(why or error.message) from error

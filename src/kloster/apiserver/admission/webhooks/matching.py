@@ -53,7 +53,8 @@ def _objects(hook: Hook, attempt: Attempt, item: Object | None) -> bool:
     if hook.objects is None:
         return True
     candidates = (item, attempt.old)
-    return any(one is not None and hook.objects.matches(one["metadata"].get("labels") or {}) for one in candidates)
+    shown = (attempt.shown(one).get("metadata") for one in candidates if one is not None)
+    return any(one is not None and hook.objects.matches(one.get("labels") or {}) for one in shown)
 
 
 def _namespaces(hook: Hook, attempt: Attempt, item: Object | None) -> bool:
