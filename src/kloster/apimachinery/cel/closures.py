@@ -26,6 +26,10 @@ class Qualifier:
     optional: bool
 
 
+#: What an implementation raises for a value that is not of the declared type: null, or text that is no date.
+_MISTYPED = (TypeError, AttributeError, ValueError)
+
+
 def put(made: dict[Any, Any], key: Any, value: Any, optional: bool) -> None:
     if optional:
         if not isinstance(value, Optional):
@@ -239,7 +243,10 @@ def unpriced(call: Callable[..., Any], operands: list[Closure]) -> Closure:
         def unary(frame: Frame) -> Any:
             value = only(frame)
             frame.cost += 1
-            return call(value)
+            try:
+                return call(value)
+            except _MISTYPED:
+                raise EvaluationError("no such overload") from None
 
         return unary
     if len(operands) == 2:
@@ -249,14 +256,20 @@ def unpriced(call: Callable[..., Any], operands: list[Closure]) -> Closure:
             one = left(frame)
             other = right(frame)
             frame.cost += 1
-            return call(one, other)
+            try:
+                return call(one, other)
+            except _MISTYPED:
+                raise EvaluationError("no such overload") from None
 
         return binary
 
     def several(frame: Frame) -> Any:
         values = [each(frame) for each in operands]
         frame.cost += 1
-        return call(*values)
+        try:
+            return call(*values)
+        except _MISTYPED:
+            raise EvaluationError("no such overload") from None
 
     return several
 
@@ -268,7 +281,10 @@ def priced(call: Callable[..., Any], operands: list[Closure], cost: Callable[[tu
         def binary(frame: Frame) -> Any:
             one = left(frame)
             other = right(frame)
-            result = call(one, other)
+            try:
+                result = call(one, other)
+            except _MISTYPED:
+                raise EvaluationError("no such overload") from None
             frame.cost += cost((one, other), result)
             if frame.cost > frame.limit:
                 frame.exceeded()
@@ -278,7 +294,10 @@ def priced(call: Callable[..., Any], operands: list[Closure], cost: Callable[[tu
 
     def priced_call(frame: Frame) -> Any:
         values = tuple([each(frame) for each in operands])
-        result = call(*values)
+        try:
+            result = call(*values)
+        except _MISTYPED:
+            raise EvaluationError("no such overload") from None
         frame.cost += cost(values, result)
         if frame.cost > frame.limit:
             frame.exceeded()

@@ -12,6 +12,7 @@ from . import types
 from .declarations import Collection, Library
 from .functions import (
     arithmetic,
+    authorization,
     conversions,
     lists,
     named_formats,
@@ -59,6 +60,7 @@ def library(minor: int) -> Library:
     text.declare_formatting(declared)
     lists.declare_sets(declared)
     network.declare(declared)
+    authorization.declare(declared)
     if minor >= 31:
         named_formats.declare(declared)
     if minor >= 32:

@@ -27,6 +27,7 @@ from kloster.apiserver.admission import (
     service_account,
     service_allocation,
     storage_protection,
+    validating_policies,
 )
 from kloster.apiserver.admission.api import Attempt, Plugin
 from kloster.stores.api import Operation
@@ -53,6 +54,7 @@ PLUGINS: tuple[Plugin, ...] = (
     service_allocation.PLUGIN,
     definitions.PLUGIN,
     definitions.OBJECTS,
+    validating_policies.PLUGIN,
     resource_quota.CREATED,
     resource_quota.PODS,
     resource_quota.SERVICES,

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import checks
+from kloster.kinds import checks, minors
 from kloster.kinds.admissionregistration import expressions, policies
 from kloster.kinds.strategy import Strategy
 
 _SHAPES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 
 
-def _validate(policy: Object) -> list[FieldError]:
+def _validate(policy: Object, minor: int) -> list[FieldError]:
     spec = policy.get("spec") or {}
     found = policies.validate(policy)
     found.extend(policies.validate_mutable("spec.matchConstraints", spec.get("matchConstraints")))
-    found.extend(expressions.validate_match_conditions("spec.matchConditions", spec.get("matchConditions")))
-    found.extend(expressions.validate_variables("spec.variables", spec.get("variables")))
+    base = expressions.seen_by(spec, minor)
+    conditions = spec.get("matchConditions")
+    found.extend(expressions.validate_match_conditions("spec.matchConditions", conditions, base))
+    found.extend(expressions.validate_variables("spec.variables", spec.get("variables"), base))
     mutations = spec.get("mutations") or []
     if not mutations:
         found.append(errors.required("spec.mutations", "mutations must contain at least one item"))
@@ -63,8 +66,9 @@ def _cells(policy: Object, now: float) -> list[Any]:
 
 STRATEGY = Strategy(
     default=policies.default,
-    validate=_validate,
+    validate=lambda policy: _validate(policy, minors.NEWEST),
     generation=True,
     unconditional_update=False,
     cells=_cells,
 )
+CHANGED = minors.each(lambda minor: replace(STRATEGY, validate=lambda policy: _validate(policy, minor)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kloster.apimachinery import Object
-from kloster.kinds import defaulting
+from kloster.kinds import defaulting, minors
 from kloster.kinds.admissionregistration import webhooks
 from kloster.kinds.strategy import Strategy
 
@@ -16,8 +18,11 @@ def _default(configuration: Object) -> None:
 
 STRATEGY = Strategy(
     default=_default,
-    validate=webhooks.validate,
+    validate=lambda configuration: webhooks.validate(configuration, minors.NEWEST),
     generation=True,
     unconditional_update=False,
     cells=webhooks.cells,
+)
+CHANGED = minors.each(
+    lambda minor: replace(STRATEGY, validate=lambda configuration: webhooks.validate(configuration, minor))
 )

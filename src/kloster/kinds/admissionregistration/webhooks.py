@@ -34,12 +34,12 @@ def default(configuration: Object) -> None:
             defaulting.absent(service, port=443)
 
 
-def validate(configuration: Object) -> list[FieldError]:
+def validate(configuration: Object, minor: int) -> list[FieldError]:
     found = []
     seen = set()
     for index, webhook in enumerate(configuration.get("webhooks") or ()):
         path, name = f"webhooks[{index}]", checks.text(webhook.get("name"))
-        found.extend(_webhook(path, webhook))
+        found.extend(_webhook(path, webhook, minor))
         found.extend(_review_versions(f"{path}.admissionReviewVersions", webhook.get("admissionReviewVersions") or []))
         if name and name in seen:
             found.append(errors.duplicate(f"{path}.name", name))
@@ -47,7 +47,7 @@ def validate(configuration: Object) -> list[FieldError]:
     return found
 
 
-def _webhook(path: str, webhook: Object) -> list[FieldError]:
+def _webhook(path: str, webhook: Object, minor: int) -> list[FieldError]:
     found = checks.fully_qualified_name(f"{path}.name", checks.text(webhook.get("name")))
     for index, rule in enumerate(webhook.get("rules") or ()):
         found.extend(rules.validate(f"{path}.rules[{index}]", rule))
@@ -66,7 +66,8 @@ def _webhook(path: str, webhook: Object) -> list[FieldError]:
     if (policy := webhook.get("reinvocationPolicy")) is not None:
         found.extend(checks.supported(f"{path}.reinvocationPolicy", policy, ["IfNeeded", "Never"]))
     found.extend(_client(f"{path}.clientConfig", webhook.get("clientConfig") or {}))
-    found.extend(expressions.validate_match_conditions(f"{path}.matchConditions", webhook.get("matchConditions")))
+    conditions, seen = webhook.get("matchConditions"), expressions.seen_by({}, minor)
+    found.extend(expressions.validate_match_conditions(f"{path}.matchConditions", conditions, seen))
     return found
 
 

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 from kloster.apimachinery import Object
-from kloster.kinds import checks, conditions, defaulting, lifecycle
+from kloster.kinds import checks, conditions, defaulting, lifecycle, minors
 from kloster.kinds.apiextensions import validation
 from kloster.kinds.strategy import Strategy
 
@@ -90,14 +90,13 @@ def _of(minor: int) -> Strategy:
     )
 
 
-_NEWEST = 37
 _WIDE_SINCE = 37
 
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
-    validate=lambda crd: validation.validate(crd, _NEWEST),
+    validate=lambda crd: validation.validate(crd, minors.NEWEST),
     validate_update=validation.validate_update,
     validate_status=validation.validate_status,
     generation=True,
@@ -105,4 +104,4 @@ STRATEGY = Strategy(
     unconditional_update=False,
     cells=_cells,
 )
-CHANGED = {f"1.{minor}": _of(minor) for minor in range(31, _NEWEST + 1)}
+CHANGED = minors.each(_of)

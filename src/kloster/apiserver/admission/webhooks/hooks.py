@@ -79,8 +79,8 @@ def _hook(configuration: str, webhook: Object) -> Hook:
         name=webhook["name"],
         client=webhook["clientConfig"],
         rules=tuple(webhook.get("rules") or ()),
-        namespaces=_selector(webhook.get("namespaceSelector")),
-        objects=_selector(webhook.get("objectSelector")),
+        namespaces=selector(webhook.get("namespaceSelector")),
+        objects=selector(webhook.get("objectSelector")),
         conditions=tuple(webhook.get("matchConditions") or ()),
         equivalent=webhook.get("matchPolicy") == "Equivalent",
         ignore=webhook.get("failurePolicy") == "Ignore",
@@ -91,8 +91,8 @@ def _hook(configuration: str, webhook: Object) -> Hook:
     )
 
 
-def _selector(selector: Object | None) -> LabelSelector | None:
+def selector(given: Object | None) -> LabelSelector | None:
     """None for one that selects everything."""
-    if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
+    if not given or not (given.get("matchLabels") or given.get("matchExpressions")):
         return None
-    return of_object(selector)
+    return of_object(given)
