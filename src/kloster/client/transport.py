@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kloster.apimachinery import Object
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -24,6 +26,17 @@ class User:
     groups: tuple[str, ...] = ()
     extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
     assigns: bool = False
+
+    def info(self) -> Object:
+        """As UserInfo of the API (authentication.k8s.io/v1)."""
+        found: Object = {"username": self.name}
+        if self.uid:
+            found["uid"] = self.uid
+        if self.groups:
+            found["groups"] = list(self.groups)
+        if self.extra:
+            found["extra"] = {name: list(values) for name, values in self.extra.items()}
+        return found
 
 
 @dataclass(slots=True)

@@ -83,10 +83,10 @@ def event(noted: Noted, stage: str, level: str = METADATA) -> dict[str, Any]:
         "stage": stage,
         "requestURI": noted.uri,
         "verb": noted.verb,
-        "user": {} if noted.user is None else _user(noted.user),
+        "user": {} if noted.user is None else noted.user.info(),
     }
     if noted.acting is not None and told:
-        found["impersonatedUser"] = _user(noted.acting)
+        found["impersonatedUser"] = noted.acting.info()
     if noted.sources:
         found["sourceIPs"] = list(noted.sources)
     if noted.agent:
@@ -122,17 +122,6 @@ def _reference(about: About, told: bool) -> dict[str, str]:
         "subresource": about.subresource,
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _user(user: User) -> dict[str, Any]:
-    found: dict[str, Any] = {"username": user.name}
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {name: list(values) for name, values in user.extra.items()}
-    return found
 
 
 def line(found: dict[str, Any]) -> bytes:

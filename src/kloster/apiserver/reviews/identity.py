@@ -27,19 +27,19 @@ def _review(call: Call, given: str, audiences: list[str] | None) -> Object:
     tokens, others = call.cluster.ports.tokens, call.cluster.ports.bootstrap_tokens
     known = None if others is None else others.identify(given)
     if known is not None:
-        return {"authenticated": True, "user": question.user_info(known), "audiences": audiences or []}
+        return {"authenticated": True, "user": known.info(), "audiences": audiences or []}
     if tokens is None:
         return {"user": {}, "error": "invalid bearer token"}
     try:
         found = tokens.authenticate(given, audiences)
     except InvalidToken as error:
         return {"user": {}, "error": str(error)}
-    return {"authenticated": True, "user": question.user_info(found.user), "audiences": list(found.audiences)}
+    return {"authenticated": True, "user": found.user.info(), "audiences": list(found.audiences)}
 
 
 async def own(call: Call) -> Response:
     """SelfSubjectReview."""
     item = await question.read(call)
     now = rfc3339(call.cluster.clock.now())
-    status = {"userInfo": question.user_info(call.user)}
+    status = {"userInfo": call.user.info()}
     return question.answer(call, {**item, "metadata": {"creationTimestamp": now}, "status": status})

@@ -14,7 +14,7 @@ from kloster.apiserver.admission.api import CREATE, Shape
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import create
 from kloster.apiserver.write_options import WriteOptions
-from kloster.client.transport import Response, User
+from kloster.client.transport import Response
 
 
 async def read(call: Call) -> Object:
@@ -52,15 +52,3 @@ def refuse(call: Call, found: Sequence[FieldError]) -> None:
     """Raises StatusError 422, without a kind, as upstream words it for questions."""
     if found:
         raise errors.invalid(call.resource.group, "", "", found)
-
-
-def user_info(user: User) -> Object:
-    """authentication.k8s.io UserInfo."""
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {name: list(values) for name, values in user.extra.items()}
-    return info

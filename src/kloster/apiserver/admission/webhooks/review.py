@@ -16,7 +16,6 @@ from kloster.apiserver.admission.webhooks import answering, matching
 from kloster.apiserver.admission.webhooks.answering import BadAnswer
 from kloster.apiserver.admission.webhooks.hooks import Hook
 from kloster.apiserver.resources import Served
-from kloster.client.transport import User
 from kloster.kinds.catalog import Kind
 
 
@@ -50,7 +49,7 @@ class Question:
             **({"name": attempt.name} if attempt.name and attempt.single else {}),
             **({"namespace": place} if (place := matching.namespace(attempt)) else {}),
             "operation": attempt.operation,
-            "userInfo": _user(attempt.user),
+            "userInfo": attempt.user.info(),
             "object": _document(attempt, seen, item),
             "oldObject": _document(attempt, seen, attempt.old),
             "dryRun": attempt.dry_run,
@@ -67,17 +66,6 @@ def _kind(kind: Kind | Shape) -> Object:
 
 def _resource(served: Served) -> Object:
     return {"group": served.group, "version": served.version, "resource": served.plural}
-
-
-def _user(user: User) -> Object:
-    told: Object = {"username": user.name}
-    if user.uid:
-        told["uid"] = user.uid
-    if user.groups:
-        told["groups"] = list(user.groups)
-    if user.extra:
-        told["extra"] = {name: list(values) for name, values in user.extra.items()}
-    return told
 
 
 def _document(attempt: Attempt, seen: Served, item: Object | None) -> orjson.Fragment | None:
