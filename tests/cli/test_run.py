@@ -114,11 +114,11 @@ def test_a_command_that_is_not_there(shell: Shell, project: Path) -> None:
     assert "1.34 ✗ cannot run no-such-command: no such command on PATH" in done.stdout
 
 
-def _started(shell: Shell, project: Path) -> tuple[subprocess.Popen[str], list[int]]:
+def _started(shell: Shell, project: Path, *options: str) -> tuple[subprocess.Popen[str], list[int]]:
     """A run whose commands (and what they have started) sleep, and the process ids of those."""
     command = ["sh", "-c", 'sleep 600 & echo $! $$ > "$KLOSTER_RUN_DIR/pids"; wait']
     process = subprocess.Popen(
-        [*KLOSTER, "run", "--versions", "1.34,1.35", "--", *command],
+        [*KLOSTER, "run", "--versions", "1.34,1.35", *options, "--", *command],
         cwd=project,
         env=environment(shell),
         text=True,
@@ -149,6 +149,22 @@ def test_nothing_stays_behind(shell: Shell, project: Path, number: signal.Signal
         assert time.monotonic() < ends, (pids, left(shell))
         time.sleep(0.05)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_cluster_stays_in_a_fleet_that_goes_on(shell: Shell, project: Path, number: signal.Signals) -> None:
+    shell.ok("up", "--nodes", "1")
+    shell.ok("create", "mine", "--no-connect")
+    process, pids = _started(shell, project, "--data-dir", str(shell.data))
+    assert len(shell.ok("list", "-o", "name").out.split()) == 3
+    os.kill(process.pid, number)
+    process.wait(60)
+    ends = time.monotonic() + 60
+    while any(_alive(pid) for pid in pids) or len(shell.ok("list", "-o", "name").out.split()) > 1:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert shell.ok("list", "-o", "name").out.split() == ["virtualcluster.kloster.dev/mine"]
+    assert not [path for path in shell.home.iterdir() if path.name.startswith("kloster-")] or number == signal.SIGKILL
 
 
 def test_two_runs_do_not_share_a_folder(shell: Shell, project: Path) -> None:
