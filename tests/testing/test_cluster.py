@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from pathlib import Path
 
 import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from kubernetes import client
+from kubernetes import config as kubeconfigs
 
 from kloster.apimachinery.errors import StatusError
+from kloster.apiserver.pki import key_pem, new_key
 from kloster.testing import AsyncCluster, Cluster, Fleet, FleetGone, TestingError, WaitTimeout
 
 DEFINITION = """
@@ -202,3 +211,37 @@ def test_the_same_for_asyncio(fleet: Fleet) -> None:
             await cluster.wait_for(lambda: cluster.events(namespace="things"), 5)
 
     asyncio.run(use())
+
+
+def test_whoever_is_approved_gets_a_certificate_that_counts(fleet: Fleet, tmp_path: Path) -> None:
+    key = new_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+    spec = {
+        "signerName": "kubernetes.io/kube-apiserver-client",
+        "usages": ["client auth"],
+        "request": base64.b64encode(asked.public_bytes(Encoding.PEM)).decode(),
+    }
+    request = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "jane"},
+        "spec": spec,
+    }
+    with Cluster("1.34", fleet=fleet) as cluster:
+        cluster.apply(request)
+        decided = {"type": "Approved", "status": "True", "reason": "Known", "message": ""}
+        cluster.patch("csr", "jane", {"status": {"conditions": [decided]}}, subresource="approval")
+        issued = cluster.wait_for("csr/jane jsonpath={.status.certificate}")["status"]["certificate"]
+        files = {"jane.crt": base64.b64decode(issued), "jane.key": key_pem(key)}
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+        config = yaml.safe_load(cluster.kubeconfig.read_text())
+        config["users"][0]["user"] = {
+            "client-certificate": str(tmp_path / "jane.crt"),
+            "client-key": str(tmp_path / "jane.key"),
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        api = client.CoreV1Api(kubeconfigs.new_client_from_config(str(tmp_path / "config")))  # type: ignore[no-untyped-call]
+        with pytest.raises(client.ApiException, match='User \\\\"jane\\\\" cannot list resource'):
+            api.list_namespaced_pod("default")

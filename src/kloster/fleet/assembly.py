@@ -149,11 +149,13 @@ async def _assemble(
     view = served.view
     issued = credentials.tokens(record.identity, view, clock, settings.issuer)
     roles = StoredRoles(store, lambda entry: _decoded(view, entry))
-    served.authenticator = credentials.authenticator(issued, clock)
+    bootstrap_tokens = credentials.bootstrap_tokens(view, clock)
+    served.authenticator = credentials.authenticator(issued, clock, bootstrap=bootstrap_tokens)
     rbac = Rbac(roles)
     served.authorizer = credentials.authorizer(rbac)
     served.ports = Ports(
         tokens=issued,
+        bootstrap_tokens=bootstrap_tokens,
         escalation=Escalation(rbac, served.authorizer),
         nodes=nodes,
         openapi=shared.openapi,
@@ -204,6 +206,7 @@ def _settings(record: Record, settings: Settings) -> dict[str, object]:
     """What controllers need to know."""
     return {
         "ca_bundle": record.identity.ca_bundle,
+        "sign": record.identity.sign,
         "cluster_domain": settings.cluster_domain,
         "service_cidr": settings.service_cidr,
         "version": catalog(record.minor).git_version,
