@@ -228,15 +228,6 @@ def test_failures_follow_the_failure_policy(reply: Reply, text: str, policy: str
     check(test, validating=[hook("v", failurePolicy=policy)])
 
 
-def test_conditions_are_refused_rather_than_ignored() -> None:
-    async def test(api: Api, outside: Outside) -> None:
-        answer = await api.json("POST", MAPS, {"metadata": {"name": "a"}})
-        assert "matchConditions need CEL" in answer["message"]
-        assert outside.asked == []
-
-    check(test, validating=[hook("v", matchConditions=[{"name": "c", "expression": "true"}])])
-
-
 def test_dry_runs_ask_and_write_nothing() -> None:
     async def test(api: Api, outside: Outside) -> None:
         outside.replies["m"] = label("m")

@@ -16,18 +16,14 @@ from typing import Any
 import orjson
 
 from kloster.apimachinery import Object, errors
-from kloster.apimachinery.cel.functions.authorization import Asked, AuthorizerValue, ResourceValue
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.policies.validating import DENY, Decision, Policy, compile_policy
-from kloster.apimachinery.schema import encode
 from kloster.apimachinery.selectors import of_object
 from kloster.apiserver import storage
 from kloster.apiserver.admission.api import CREATE, DELETE, UPDATE, Attempt, Plugin
-from kloster.apiserver.admission.webhooks import hooks, matching
+from kloster.apiserver.admission.webhooks import expressions, hooks, matching
 from kloster.apiserver.admission.webhooks.hooks import Hook
-from kloster.apiserver.ports import Target
 from kloster.apiserver.resources import Served
-from kloster.client.transport import User
 from kloster.stores.api import Entry
 
 _POLICIES = f"{hooks.GROUP}/validatingadmissionpolicies"
@@ -255,31 +251,10 @@ def _params(attempt: Attempt, kind: Object | None, ref: Object | None) -> Iterat
 
 def _values(attempt: Attempt, seen: Served, param: Object | None) -> dict[str, Any]:
     return {
-        "object": _document(attempt, seen, attempt.item or None),
-        "oldObject": _document(attempt, seen, attempt.old),
+        **expressions.values(attempt, seen, attempt.item or None),
         "namespaceObject": _namespace(attempt),
-        "request": request_of(attempt, seen),
         "params": param,
-        **authorizers(attempt),
     }
-
-
-def _document(attempt: Attempt, seen: Served, item: Object | None) -> Object | None:
-    """An object as upstream's types write it, which is what expressions see."""
-    if item is None:
-        return None
-    shape = _shape(attempt)
-    if shape is None:
-        found: Object = orjson.loads(storage.document(seen, clone(item)))
-        return found
-    shown = {**shape.show(clone(item)), "kind": shape.kind, "apiVersion": shape.api_version}
-    shaped: Object = orjson.loads(encode.dumps(shape.type, shown))
-    return shaped
-
-
-def _shape(attempt: Attempt) -> Any:
-    """What is shown in place of the object, for subresources with a kind of their own."""
-    return getattr(attempt, "shape", None)
 
 
 def _namespace(attempt: Attempt) -> Object | None:
@@ -290,71 +265,6 @@ def _namespace(attempt: Attempt) -> Object | None:
         return None
     metadata = {name: found["metadata"][name] for name in _SHOWN if name in found["metadata"]}
     return {"metadata": metadata, "spec": found.get("spec") or {}, "status": found.get("status") or {}}
-
-
-def request_of(attempt: Attempt, seen: Served) -> Object:
-    """The AdmissionRequest without its objects."""
-    served, shape = attempt.served, _shape(attempt)
-    own = _kind(shape.group, shape.version, shape.kind) if shape is not None else None
-    return {
-        "uid": "",
-        "kind": own or _kind(seen.group, seen.version, seen.kind.kind),
-        "resource": {"group": seen.group, "version": seen.version, "resource": seen.plural},
-        **({"subResource": attempt.subresource} if attempt.subresource else {}),
-        "requestKind": own or _kind(served.group, served.version, served.kind.kind),
-        "requestResource": {"group": served.group, "version": served.version, "resource": served.plural},
-        **({"requestSubResource": attempt.subresource} if attempt.subresource else {}),
-        **({"name": attempt.name} if attempt.name else {}),
-        **({"namespace": place} if (place := matching.namespace(attempt)) else {}),
-        "operation": attempt.operation,
-        "userInfo": _user(attempt.user),
-        "object": None,
-        "oldObject": None,
-        "dryRun": attempt.dry_run,
-        "options": None,
-    }
-
-
-def _kind(group: str, version: str, kind: str) -> Object:
-    return {"group": group, "version": version, "kind": kind}
-
-
-def _user(user: User) -> Object:
-    told: Object = {"username": user.name, "uid": user.uid, "groups": list(user.groups)}
-    told["extra"] = {name: list(values) for name, values in user.extra.items()}
-    return {name: value for name, value in told.items() if value}
-
-
-def authorizers(attempt: Attempt) -> dict[str, Any]:
-    """`authorizer`, and `authorizer.requestResource` for the resource of the request."""
-    authorizer, user = attempt.cluster.authorizer, attempt.user
-
-    def authorize(asked: Asked) -> tuple[bool, str]:
-        asking = user
-        if asked.user is not None:
-            namespace, name = asked.user
-            groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
-            asking = User(f"system:serviceaccount:{namespace}:{name}", groups=groups)
-        if asked.path:
-            target = Target(asked.verb, asked.path)
-        else:
-            place = (asked.subresource, asked.namespace, asked.name)
-            target = Target(asked.verb, "", True, asked.group, "*", asked.resource, *place)
-        verdict = authorizer.authorize(asking, target)
-        return verdict.allowed, verdict.reason
-
-    served = attempt.served
-    own = Asked(
-        group=served.group,
-        resource=served.plural,
-        subresource=attempt.subresource,
-        namespace=attempt.namespace,
-        name=attempt.name,
-    )
-    return {
-        "authorizer": AuthorizerValue(authorize, Asked()),
-        "authorizer.requestResource": ResourceValue(authorize, own),
-    }
 
 
 PLUGIN = Plugin(

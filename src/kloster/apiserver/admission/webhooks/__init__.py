@@ -8,6 +8,7 @@ else changed it meanwhile, everything is asked again, as upstream does when it r
 
     hooks       configuration objects → webhooks in the order in which they are called
     matching    which webhook is concerned, and in which version it sees the object
+    expressions what CEL sees of a write: match conditions
     review      the question
     answering   what the answer must look like
     asking      the same about what is not stored

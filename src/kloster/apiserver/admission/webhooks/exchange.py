@@ -29,7 +29,7 @@ from kloster.apimachinery.schema.encode import order
 from kloster.apimachinery.schema.model import StructType
 from kloster.apiserver import storage
 from kloster.apiserver.admission.api import Attempt
-from kloster.apiserver.admission.webhooks import answering, hooks, matching
+from kloster.apiserver.admission.webhooks import answering, expressions, hooks, matching
 from kloster.apiserver.admission.webhooks.answering import BadAnswer
 from kloster.apiserver.admission.webhooks.hooks import Hook, Hooks
 from kloster.apiserver.admission.webhooks.review import Question
@@ -124,7 +124,7 @@ class Exchange:
     async def _first(self, question: Question, item: Object, _: Outside) -> None:
         attempt, passing = question.attempt, _Round(item)
         for hook in self.hooks.mutating:
-            seen = matching.version(hook, attempt, passing.item if attempt.item else None)
+            seen = expressions.concerned(hook, attempt, passing.item if attempt.item else None)
             if seen is None:
                 continue
             if await self._change(question, hook, seen, passing):
@@ -136,7 +136,7 @@ class Exchange:
     async def _second(self, question: Question, item: Object, again: Sequence[Hook], _: Outside) -> None:
         passing = _Round(item)
         for hook in self.hooks.mutating:
-            if hook in again and (seen := matching.version(hook, question.attempt, passing.item)) is not None:
+            if hook in again and (seen := expressions.concerned(hook, question.attempt, passing.item)) is not None:
                 await self._change(question, hook, seen, passing)
         self._rounds.append(passing)
 
@@ -189,15 +189,13 @@ class Exchange:
 
     def _concerned(self, all_hooks: Sequence[Hook], attempt: Attempt) -> list[tuple[Hook, Served]]:
         item = attempt.item or None
-        found = ((hook, matching.version(hook, attempt, item)) for hook in all_hooks)
+        found = ((hook, expressions.concerned(hook, attempt, item)) for hook in all_hooks)
         return [(hook, seen) for hook, seen in found if seen is not None]
 
     async def _ask(
         self, question: Question, hook: Hook, seen: Served, item: Object | None, *, mutating: bool
     ) -> answering.Answer:
         """The answer of a webhook that agrees. Raises _Failed if it could not be had, StatusError if it refuses."""
-        if hook.conditions:
-            raise _Failed("matchConditions need CEL, which is not supported by this Kloster")
         if question.attempt.dry_run and hook.side_effects not in QUIET:
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
         cluster = self.call.cluster

@@ -50,8 +50,8 @@ class Question:
             **({"namespace": place} if (place := matching.namespace(attempt)) else {}),
             "operation": attempt.operation,
             "userInfo": attempt.user.info(),
-            "object": _document(attempt, seen, item),
-            "oldObject": _document(attempt, seen, attempt.old),
+            "object": _fragment(document(attempt, seen, item)),
+            "oldObject": _fragment(document(attempt, seen, attempt.old)),
             "dryRun": attempt.dry_run,
             "options": self.options,
         }
@@ -68,11 +68,16 @@ def _resource(served: Served) -> Object:
     return {"group": served.group, "version": served.version, "resource": served.plural}
 
 
-def _document(attempt: Attempt, seen: Served, item: Object | None) -> orjson.Fragment | None:
+def document(attempt: Attempt, seen: Served, item: Object | None) -> bytes | None:
+    """`item` (in the storage version) as who sees it as `seen` is shown it."""
     if item is None:
         return None
     shape = attempt.shape
     if shape is None:
-        return orjson.Fragment(storage.document(seen, clone(item)))
+        return storage.document(seen, clone(item))
     shown = {**shape.show(clone(item)), "kind": shape.kind, "apiVersion": shape.api_version}
-    return orjson.Fragment(encode.dumps(shape.type, shown))
+    return encode.dumps(shape.type, shown)
+
+
+def _fragment(text: bytes | None) -> orjson.Fragment | None:
+    return None if text is None else orjson.Fragment(text)
