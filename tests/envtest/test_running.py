@@ -149,6 +149,26 @@ def test_without_our_etcd(own: Envtest) -> None:
     assert b"not Kloster's: state is kept in memory" in said
 
 
+@pytest.mark.parametrize("name", ["missing", "ü" * 40, "a b"], ids=["missing", "long", "blank"])
+def test_temporary_directories(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both processes look for the socket in the same place, also where TMPDIR is of no use."""
+    folder = tmp_path / name
+    if name != "missing":
+        folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    found = Path(shim.control_path("127.0.0.1", 1)).parent
+    assert len(os.fsencode(found)) < 80
+    assert (found.parent == folder) == (len(os.fsencode(folder)) <= shim.LONGEST and folder.exists())
+
+
+def test_an_etcd_without_its_temporary_directory(own: Envtest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    own.start_etcd()
+    own.start_apiserver()
+    own.ask("/api/v1/namespaces", {"metadata": {"name": "here"}})
+    assert own.ask("/api/v1/namespaces/here")[0] == 200
+
+
 def test_bad_flags(own: Envtest) -> None:
     own.start_etcd()
     for arguments, text in (

@@ -30,6 +30,7 @@ from kloster.apiserver.pending import Pending
 from kloster.client.inprocess import Handler
 from kloster.client.transport import Request, Response
 from kloster.stores.api import StoreClosed, StoreFailed
+from kloster.stores.disk import disk_full
 
 log = structlog.get_logger()
 
@@ -136,6 +137,9 @@ def _failed(call: Call, failure: Exception) -> Response:
         return answers.error(call, errors.unavailable("the cluster is being stopped; nothing was written"))
     if isinstance(failure, StoreFailed):
         log.error("write failed", cluster=call.cluster.id, path=call.request.path, error=str(failure))
-        return answers.error(call, errors.unavailable("the server could not store the change; nothing was written"))
+        why = ", since its disk is full" if disk_full(failure) else ""
+        return answers.error(
+            call, errors.unavailable(f"the server could not store the change{why}; nothing was written")
+        )
     log.exception("request failed", cluster=call.cluster.id, method=call.request.method, path=call.request.path)
     return answers.error(call, errors.internal("an unexpected error occurred; the server's log has the details"))

@@ -14,10 +14,11 @@ from kloster.apiserver.http.listeners import AddressInUse
 from kloster.apiserver.observability import logging
 from kloster.fleet.addresses import PortTaken
 from kloster.fleet.audits import POLICY_FILE
-from kloster.fleet.datadir import DataDirError, disk_full
+from kloster.fleet.datadir import DataDirError
 from kloster.fleet.process import Options, report_failure, run
 from kloster.fleet.shared import LOCAL_WEBHOOKS
 from kloster.stores.api import StoreError
+from kloster.stores.disk import disk_full
 
 log = structlog.get_logger("kloster")
 

@@ -15,7 +15,6 @@ The directory is private to its user (0700).
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -38,10 +37,6 @@ class DataDirError(Exception):
 
 LONGEST_SOCKET_DIRECTORY = 80
 """Bytes. The path of a Unix socket may have about a hundred."""
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-SQLITE_FULL = 13
-"""sqlite3.SQLITE_FULL, without loading sqlite3 for every command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +210,6 @@ def default_root() -> Path:
     """KLOSTER_DATA_DIR, else $XDG_DATA_HOME/kloster, else ~/.local/share/kloster. Raises HomeError."""
     chosen = os.environ.get("KLOSTER_DATA_DIR")
     return owners.expanded(Path(chosen)).absolute() if chosen else owners.data_home() / "kloster"
-
-
-def disk_full(error: BaseException | None) -> bool:
-    """Whether an error comes from a disk without space, or from a quota."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            return True
-        if getattr(error, "sqlite_errorcode", None) == SQLITE_FULL:
-            return True
-        error = error.__cause__
-    return False
 
 
 def write_json(path: Path, value: Any) -> None:

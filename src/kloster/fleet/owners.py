@@ -46,10 +46,14 @@ def refuse_sudo(path: Path, option: str) -> None:
     caller = os.environ.get("SUDO_UID", "")
     if os.geteuid() or not caller.isdecimal() or caller == "0":
         return
-    nearest = next((one for one in (path, *path.parents) if one.exists()), None)
-    if nearest is not None and nearest.stat().st_uid == int(caller):
+    nearest = next(one for one in (path, *path.parents) if one.exists())
+    if _owner(nearest) == int(caller):
         name = os.environ.get("SUDO_USER") or f"user {caller}"
         raise HomeError(
             f"with sudo, files of root would be left in {nearest}, which is {name}'s: run it without sudo, "
             f"or choose another folder with {option}"
         )
+
+
+def _owner(path: Path) -> int:
+    return path.stat().st_uid
