@@ -71,6 +71,17 @@ def test_an_operator_of_kopf_runs_beside_the_test(cluster: Cluster) -> None:
     assert "Creation is processed" in runner.output
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_an_operator_that_runs_is_not_disturbed_when_the_clusters_time_is_moved_on(cluster: Cluster) -> None:
+    cluster.apply(DEFINITION)
+    with cluster.kopf(str(HERE / "operator_kopf.py")):
+        cluster.wait_for("widget/first jsonpath={.status.message}=size 3", namespace="things")
+        cluster.clock.advance("30d")
+        second = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "second"}, "spec": {"size": 2}}
+        cluster.apply(second, namespace="things")
+        cluster.wait_for("widget/second jsonpath={.status.message}=size 2", namespace="things")
+
+
 def test_a_command_finds_the_cluster_in_its_environment(cluster: Cluster) -> None:
     code = (
         "from kubernetes import client, config; config.load_kube_config();"
