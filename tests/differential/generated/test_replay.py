@@ -20,4 +20,5 @@ def test_answers_as_upstream(minor: str, kind: str) -> None:
     assert outcome.total > 40
     told = [f"{id}\n{outcome.told(id)}" for id in outcome.unknown[:_SHOWN]]
     assert not outcome.unknown, f"{len(outcome.unknown)} answers differ from upstream's:\n" + "\n\n".join(told)
-    assert not outcome.mended, f"equal now: {outcome.mended[:_SHOWN]}; python -m tests.differential.generated known {minor}"
+    how = f"write down what is left: python -m tests.differential.generated known {minor} {kind}"
+    assert not outcome.mended, f"equal now: {outcome.mended[:_SHOWN]}; {how}"

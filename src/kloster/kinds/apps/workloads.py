@@ -89,7 +89,7 @@ def validate_counts(status: Object, total: str, *parts: str) -> list[FieldError]
     """No part exceeds the total of replicas."""
     whole = status.get(total) or 0
     return [
-        errors.invalid_value(f"status.{name}", status[name], f"cannot be greater than status.{total}")
+        errors.invalid_value(f"status.{name}", status.get(name) or 0, f"cannot be greater than status.{total}")
         for name in parts
         if (status.get(name) or 0) > whole
     ]
