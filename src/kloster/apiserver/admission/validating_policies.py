@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from kloster.apimachinery import Object, errors
+from kloster.apimachinery.cel.macros import loops_of
 from kloster.apimachinery.cloning import clone
 from kloster.apimachinery.policies.validating import DENY, Decision, Policy, compile_policy
 from kloster.apimachinery.selectors import of_object
@@ -23,8 +24,8 @@ from kloster.apiserver import storage
 from kloster.apiserver.admission.api import CREATE, DELETE, UPDATE, Attempt, Plugin
 from kloster.apiserver.admission.webhooks import expressions, hooks, matching
 from kloster.apiserver.admission.webhooks.hooks import Hook
-from kloster.apiserver.resources import Served
-from kloster.stores.api import Entry
+from kloster.apiserver.resources import LOOPS, Served
+from kloster.stores.api import Entry, View
 
 _POLICIES = f"{hooks.GROUP}/validatingadmissionpolicies"
 _BINDINGS = f"{hooks.GROUP}/validatingadmissionpolicybindings"
@@ -65,6 +66,11 @@ class _Misconfigured(Exception):
     """A policy or a binding cannot be applied; its failurePolicy decides."""
 
 
+def exist(view: View) -> bool:
+    """Whether the cluster has any."""
+    return next(iter(view.scan(_POLICIES)), None) is not None
+
+
 def _validate(attempt: Attempt) -> None:
     known = _of_cluster(attempt)
     if known is None or matching.exempt(attempt.served):
@@ -79,6 +85,7 @@ def _validate(attempt: Attempt) -> None:
 def _of_cluster(attempt: Attempt) -> _Known | None:
     found = list(attempt.view.scan(_POLICIES))
     if not found:
+        attempt.cluster.memo.pop(LOOPS, None)
         return None
     found += attempt.view.scan(_BINDINGS)
     memo = attempt.cluster.memo
@@ -94,6 +101,7 @@ def _of_cluster(attempt: Attempt) -> _Known | None:
         if (name := policy["metadata"]["name"]) in bound
     )
     memo[_MEMO] = made = _Known(tuple(found), policies)
+    memo[LOOPS] = min(max((loops_of(orjson.dumps(each.spec).decode()) for each in policies), default=0), 2)
     return made
 
 

@@ -8,8 +8,7 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import FieldError
-from kloster.apiserver import answers, aside, bodies, write_options, writes
-from kloster.apiserver.admission import webhooks
+from kloster.apiserver import answers, aside, asking, bodies, write_options, writes
 from kloster.apiserver.admission.api import CREATE, Shape
 from kloster.apiserver.call import Call
 from kloster.apiserver.verbs import create
@@ -23,7 +22,7 @@ async def read(call: Call) -> Object:
     item = await aside.run(call, aside.is_long(call), lambda: _read(call, options))
     kind = call.resource.kind
     shape, told = Shape(kind.group, kind.version, kind.kind, kind.type), options.told(CREATE)
-    return await webhooks.asked(call, item, shape, told, dry_run=options.dry_run)
+    return await asking.asked(call, item, shape, told, dry_run=options.dry_run)
 
 
 def _read(call: Call, options: WriteOptions) -> Object:

@@ -13,8 +13,7 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import admission, answers, aside, bodies, write_options, writes
-from kloster.apiserver.admission import webhooks
+from kloster.apiserver import admission, answers, aside, asking, bodies, write_options, writes
 from kloster.apiserver.admission.api import CREATE, Attempt, Shape
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -45,7 +44,7 @@ async def serve(call: Call) -> Response:
         raise errors.bad_request("Name parameter required.")
     track(call, binding, expected, options)
     shape = Shape("", "v1", "Binding", type_)
-    binding = await webhooks.asked(call, binding, shape, options.told(CREATE), name=name, dry_run=options.dry_run)
+    binding = await asking.asked(call, binding, shape, options.told(CREATE), name=name, dry_run=options.dry_run)
 
     def decide(view: View) -> Sequence[Operation]:
         return _bind(call, view, binding, options.dry_run)
@@ -94,8 +93,7 @@ def _bind(call: Call, view: View, binding: Object, dry_run: bool) -> Sequence[Op
         dry_run=dry_run,
         warnings=call.warnings,
     )
-    on_loop(admission.mutate, attempt)
-    on_loop(admission.validate, attempt)
+    on_loop(admission.mutate, attempt)  # what else admission has to say was asked about the binding (`asking`)
     _check(pod, meta)
     _assign(call, pod, binding)
     return [] if dry_run else [writes.put(call, pods, pod)]

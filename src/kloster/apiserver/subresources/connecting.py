@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.schema.model import StructType
-from kloster.apiserver.admission import webhooks
+from kloster.apiserver import asking
 from kloster.apiserver.admission.api import CONNECT, Shape
-from kloster.apiserver.admission.webhooks import hooks
 from kloster.apiserver.call import Call
 from kloster.client.transport import Response
 
@@ -31,8 +30,8 @@ _ABOUT = ("kind", "apiVersion")
 
 
 def admitted(call: Call, path: str, connect: Callable[[Call], Answer]) -> Answer:
-    """What `connect` answers, once webhooks have agreed. `path` is what stands behind ``proxy``."""
-    if hooks.of_cluster(call.cluster, call.cluster.store) is None:
+    """What `connect` answers, once webhooks and policies have agreed. `path` is what stands behind ``proxy``."""
+    if not asking.anybody(call):
         return connect(call)
     return _admitted(call, path, connect)
 
@@ -42,7 +41,7 @@ async def _admitted(call: Call, path: str, connect: Callable[[Call], Answer]) ->
     type_ = call.cluster.catalog.type("", "v1", kind)
     assert type_ is not None
     options = _options(kind, type_, call.request.query, path)
-    left = await webhooks.asked(call, options, Shape("", "v1", kind, type_), None, operation=CONNECT)
+    left = await asking.asked(call, options, Shape("", "v1", kind, type_), None, operation=CONNECT)
     if left != options:
         call.request = dataclasses.replace(call.request, query=_query(type_, call.request.query, left))
     answer = connect(call)

@@ -12,8 +12,7 @@ from kloster.aio.aside import on_loop
 from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors, selectors
 from kloster.apimachinery.errors import StatusError
-from kloster.apiserver import answers, aside, bodies, storage, write_options
-from kloster.apiserver.admission import webhooks
+from kloster.apiserver import answers, aside, asking, bodies, storage, write_options
 from kloster.apiserver.admission.api import CREATE, Shape
 from kloster.apiserver.bodies import Expected
 from kloster.apiserver.call import Call
@@ -48,7 +47,7 @@ async def serve(call: Call) -> Response:
             item["deleteOptions"] = {**(item.get("deleteOptions") or {}), "dryRun": ["All"]}
 
     shape, told = Shape("policy", "v1", "Eviction", type_), options.told(CREATE)
-    eviction = await webhooks.asked(call, eviction, shape, told, dry_run=options.dry_run, settle=settle)
+    eviction = await asking.asked(call, eviction, shape, told, dry_run=options.dry_run, settle=settle)
     settings = delete.checked(eviction.get("deleteOptions") or {})
 
     def decide(view: View) -> Sequence[Operation]:

@@ -11,8 +11,7 @@ from kloster.aio.clock import rfc3339
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.apply import track_update
 from kloster.apimachinery.errors import invalid_value
-from kloster.apiserver import answers, aside, bodies, write_options, writes
-from kloster.apiserver.admission import webhooks
+from kloster.apiserver import answers, aside, asking, bodies, write_options, writes
 from kloster.apiserver.admission.api import CREATE, Shape
 from kloster.apiserver.authentication.tokens import Bound, Order, validate_lifetime
 from kloster.apiserver.bodies import Expected
@@ -75,7 +74,7 @@ async def serve(call: Call) -> Response:
             item["spec"]["audiences"] = list(tokens.audiences)
 
     shape, told = Shape(_GROUP, "v1", _KIND, type_), options.told(CREATE)
-    request = await webhooks.asked(call, request, shape, told, dry_run=options.dry_run, settle=settle)
+    request = await asking.asked(call, request, shape, told, dry_run=options.dry_run, settle=settle)
     spec = request["spec"]
     findings = validate_lifetime(spec["expirationSeconds"])
     if findings:

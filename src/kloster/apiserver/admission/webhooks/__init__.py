@@ -11,7 +11,6 @@ else changed it meanwhile, everything is asked again, as upstream does when it r
     expressions what CEL sees of a write: match conditions
     review      the question
     answering   what the answer must look like
-    asking      the same about what is not stored
     exchange    what has been asked and answered about one object of one request
 
 Calls themselves are made by a port (`kloster.apiserver.cluster.WebhookCaller`), which decides where may be called.
@@ -21,7 +20,6 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admis
 
 from __future__ import annotations
 
-from kloster.apiserver.admission.webhooks.asking import asked
 from kloster.apiserver.admission.webhooks.exchange import Exchange, exchange
 
-__all__ = ["Exchange", "asked", "exchange"]
+__all__ = ["Exchange", "exchange"]

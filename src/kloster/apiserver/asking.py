@@ -1,6 +1,7 @@
-"""Webhooks about what is never stored: bindings, evictions, tokens, reviews, and connections to pods.
+"""Admission of what is never stored: bindings, evictions, tokens, reviews, and connections to pods.
 
-Nothing is decided in a transaction here, so they are asked at once, and what they have left is what goes on.
+Nothing is decided in a transaction here, so webhooks are asked at once, and what they have left is what goes on. Of the
+built-in plugins policies have a say as well; the others know nothing of such requests.
 """
 
 from __future__ import annotations
@@ -9,14 +10,21 @@ from collections.abc import Callable
 
 from kloster.apimachinery import Object
 from kloster.apimachinery.cloning import clone
+from kloster.apiserver.admission import validating_policies, webhooks
 from kloster.apiserver.admission.api import CREATE, Attempt, Shape
-from kloster.apiserver.admission.webhooks.exchange import exchange
+from kloster.apiserver.admission.webhooks import hooks
 from kloster.apiserver.call import Call
 from kloster.apiserver.pending import Pending
 
 
 def _nothing(_: object) -> None:
     return None
+
+
+def anybody(call: Call) -> bool:
+    """Whether there is somebody to ask; of most clusters nobody."""
+    store = call.cluster.store
+    return hooks.of_cluster(call.cluster, store) is not None or validating_policies.exist(store)
 
 
 async def asked(
@@ -30,7 +38,7 @@ async def asked(
     dry_run: bool = False,
     settle: Callable[[Object], None] = _nothing,
 ) -> Object:
-    """`item` as webhooks leave it. Raises StatusError if one refuses.
+    """`item` as admission leaves it. Raises StatusError if somebody refuses.
 
     name     that of the request, if its URL has none
     settle   what is done to the object after it was changed, before it can be refused
@@ -52,15 +60,16 @@ async def asked(
             dry_run=dry_run,
             warnings=call.warnings,
         )
-        found = exchange(call, call.cluster.store, call.resource, place)
-        if found is None:
-            settle(attempt.item)
-            return attempt.item
+        found = webhooks.exchange(call, call.cluster.store, call.resource, place)
         try:
-            found.begin(0)
-            found.mutate(attempt, options, _nothing)
+            if found is not None:
+                found.begin(0)
+                found.mutate(attempt, options, _nothing)
             settle(attempt.item)
-            found.validate(attempt, options)
+            if validating_policies.PLUGIN.name not in call.cluster.settings.plugins_off:
+                validating_policies.PLUGIN.validate(attempt)
+            if found is not None:
+                found.validate(attempt, options)
             return attempt.item
         except Pending as pending:
             await pending.ask(call.outside)
