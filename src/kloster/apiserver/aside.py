@@ -19,12 +19,16 @@ from kloster.apimachinery import errors
 from kloster.apiserver import storage
 from kloster.apiserver.call import Call
 from kloster.apiserver.pending import Pending
+from kloster.apiserver.resources import LOOPS
 from kloster.stores.api import Decision, Entry, Event, Key, Operation, Store, View
 
 Result = TypeVar("Result")
 
 LONG = 64 << 10
 """Bytes. Reading, checking and writing that many takes ten milliseconds or so, if they are the worst."""
+
+_LOOPED = (LONG, LONG >> 4, 0)
+"""What is long if rules or policies look at each item, or at all pairs of them."""
 
 _TRIES = 8
 
@@ -34,6 +38,8 @@ def is_long(call: Call) -> bool:
     size = len(call.request.body)
     if call.served is not None and call.served.wide:
         return size > 0
+    if size > _LOOPED[max(call.served.loops if call.served is not None else 0, call.cluster.memo.get(LOOPS, 0))]:
+        return True
     if size <= LONG and call.target.name and call.served is not None:
         target = call.target
         found = call.cluster.store.get(storage.key_of(call.served, target.namespace, target.name))

@@ -32,6 +32,10 @@ class ScalePaths(NamedTuple):
     selector: tuple[str, ...] = ("spec", "selector")
 
 
+LOOPS = "loops of admission"
+"""Where a cluster's memo says how the time that its policies take grows with an object, as `Served.loops`."""
+
+
 class Served:
     """One served resource, with the bytes that every answer about it begins with.
 
@@ -48,7 +52,8 @@ class Served:
     seal      removes what the storage version does not know (custom resources), None: nothing can be there
     deprecation  a warning that goes with every answer
     resource  the same as controllers address it
-    wide      checking its objects may take long however small they are: its schema has many alternatives or rules
+    wide      checking its objects may take long however small they are: its schema has many alternatives
+    loops     how the time that its rules take grows with an object: 0, 1 as its items, 2 as pairs of them
     """
 
     __slots__ = (
@@ -60,6 +65,7 @@ class Served:
         "item_prefix",
         "kind",
         "list_kind",
+        "loops",
         "namespaced",
         "plural",
         "prefix",
@@ -79,6 +85,7 @@ class Served:
         self.kind = kind
         self.storage = storage
         self.wide = False
+        self.loops = 0
         self.stamp = stamp
         self.scale = scale or ScalePaths()
         self.deprecation = ""

@@ -9,7 +9,7 @@ from .frames import Failed
 from .functions.arithmetic import index
 from .functions.optionals import value_of
 from .problems import EvaluationError
-from .values import NONE, Optional
+from .values import NONE, Optional, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,10 @@ def put(made: dict[Any, Any], key: Any, value: Any, optional: bool) -> None:
             made.pop(key, None)
             return
         value = value.value
-    made[key] = value
+    try:
+        made[key] = value
+    except TypeError:
+        raise EvaluationError(f"unsupported key type: {type_name(key)}") from None
 
 
 def variable(slot: int, price: int) -> Closure:

@@ -22,7 +22,12 @@ def plan(planner: Planning, node: tree.Comprehension) -> Closure:
     first, hidden_first = planner.scoped(node.variable)
     second, hidden_second = planner.scoped(node.second) if node.second else (-1, None)
     shape = _shape(node)
-    if shape is not None:
+    gathered = _gathered(node) if shape is None else None
+    if gathered is not None:
+        keep = planner.plan(gathered[0]) if gathered[0] is not None else None
+        price = 2 if isinstance(gathered[1], tree.Literal) else 12
+        made = _gathering(ranged, keep, planner.plan(gathered[1]), (accumulator, first, second), price)
+    elif shape is not None:
         decisive, predicate, price = shape
         inner = planner.plan(predicate)
         made = _quantifier(ranged, inner, (accumulator, first, second), decisive, price)
@@ -33,7 +38,7 @@ def plan(planner: Planning, node: tree.Comprehension) -> Closure:
     if node.second:
         planner.unscope(node.second, hidden_second)
     planner.unscope(node.variable, hidden_first)
-    if shape is None:
+    if shape is None and gathered is None:
         result = planner.plan(node.result)
         made = _resulting(made, result)
     planner.unscope(node.accumulator, hidden_accumulator)
@@ -50,6 +55,22 @@ def _shape(node: tree.Comprehension) -> tuple[bool, tree.Node, int] | None:
     if step.function == "_||_" and node.initial.value is False and _gathers(step.arguments[0]):
         return True, step.arguments[1], 4
     return None
+
+
+def _gathered(node: tree.Comprehension) -> tuple[tree.Node | None, tree.Node] | None:
+    """(what is kept, None for everything; what is made of it) of `map`, `filter` and `transformList`."""
+    step = node.step
+    if node.accumulator != ACCUMULATOR or not isinstance(node.initial, tree.ListNode) or node.initial.elements:
+        return None
+    keep: tree.Node | None = None
+    if isinstance(step, tree.Call) and step.function == "_?_:_":
+        keep, step = step.arguments[0], step.arguments[1]
+    if not isinstance(step, tree.Call) or step.function != "_+_" or not _gathers(step.arguments[0]):
+        return None
+    added = step.arguments[1]
+    if not isinstance(added, tree.ListNode) or len(added.elements) != 1 or not _gathers(node.result):
+        return None
+    return keep, added.elements[0]
 
 
 def _gathers(node: tree.Node) -> bool:
@@ -104,6 +125,35 @@ def _quantifier(
         return not decisive
 
     return quantify
+
+
+def _gathering(
+    ranged: Closure, keep: Closure | None, made: Closure, slots: tuple[int, int, int], price: int
+) -> Closure:
+    """A list that grows in place: the general loop would copy it at every turn."""
+    _, first, second = slots
+
+    def gather(frame: Frame) -> list[Any]:
+        container = ranged(frame)
+        values = frame.values
+        found: list[Any] = []
+        single = second < 0 and isinstance(container, list | tuple)
+        for key, value in _entries(container):
+            values[first] = value if single else key
+            if second >= 0:
+                values[second] = value
+            verdict = True if keep is None else keep(frame)
+            if verdict is True:
+                frame.cost += price
+                found.append(made(frame))
+            elif verdict is not False:
+                raise EvaluationError("no such overload")
+            if frame.cost > frame.limit:
+                frame.exceeded()
+        frame.cost += 1
+        return found
+
+    return gather
 
 
 def _loop(ranged: Closure, initial: Closure, condition: Closure, step: Closure, slots: tuple[int, int, int]) -> Closure:

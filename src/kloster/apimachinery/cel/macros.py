@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from . import tree
@@ -9,6 +10,14 @@ from .tree import ACCUMULATOR, Call, Comprehension, Ident, ListNode, Literal, Ma
 
 _OLD_ACCUMULATOR = "__result__"
 _TRANSFORMS = ("transformList", "transformMap", "transformMapEntry")
+
+
+_LOOP = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter|transform\w+|sortBy|distinct|sort)\(|\bsets\.")
+
+
+def loops_of(source: str) -> int:
+    """How many loops an expression has, which may be nested: a bound of how its time grows with what it looks at."""
+    return len(_LOOP.findall(source))
 
 
 class Misused(Exception):

@@ -110,7 +110,10 @@ class Planner:
             key, value = self._constant(entry.key), self._constant(entry.value)
             if key is None or value is None:
                 return None
-            built[key.value] = value.value
+            try:
+                built[key.value] = value.value
+            except TypeError:
+                return None
         return _Constant(built)
 
     def _converted(self, node: tree.Call) -> _Constant | None:
@@ -318,12 +321,26 @@ class Planner:
             except patterns.PatternError as error:
                 raise ProgramError(str(error)) from None
 
+    def _matcher(self, node: tree.Call) -> Any:
+        """`matches` with a constant pattern, compiled once; None if it is not, or will not do."""
+        pattern = self._constant(node.arguments[0])
+        target = node.target.type if node.target is not None else None
+        if pattern is None or not isinstance(pattern.value, str) or target != types.STRING:
+            return None
+        try:
+            search = patterns.compile(pattern.value).search
+        except patterns.PatternError:
+            return None
+        return lambda text, _: search(text) is not None
+
     def _call(self, node: tree.Call) -> Closure:
         operands = ([node.target] if node.target is not None else []) + node.arguments
         planned = [self.plan(each) for each in operands]
         call, cost = dispatch.resolve(self._environment, node)
         if node.function in ("find", "findAll"):
             self._compiled_pattern(node)
+        if node.function == "matches" and node.overloads == ["matches_string"]:
+            call = self._matcher(node) or call
         if cost is None:
             return closures.unpriced(call, planned)
         return closures.priced(call, planned, cost)

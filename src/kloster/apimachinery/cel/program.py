@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import checker, literal_checks, parser, plan
 from .frames import Frame
-from .problems import CostExceeded
+from .problems import CostExceeded, EvaluationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,9 @@ class Program:
             value = self._closure(frame)
         except RecursionError:
             raise CostExceeded from None
+        except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError):
+            # Values that are not of the types that the schema declares: null, a text that is no date.
+            raise EvaluationError("no such overload") from None
         if frame.cost > frame.limit:
             raise CostExceeded
         return value

@@ -226,6 +226,11 @@ def compare(left: Any, right: Any) -> int:
 
 def size(value: Any) -> int:
     """The size that costs depend on: of text, bytes, lists and maps; one for everything else."""
+    kind = value.__class__
+    if kind is str or kind is list or kind is dict:
+        return len(value)
+    if kind is int or kind is bool:
+        return 1
     if isinstance(value, str | bytes | list | dict | tuple):
         return len(value)
     if isinstance(value, Optional):

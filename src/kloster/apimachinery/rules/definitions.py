@@ -6,10 +6,10 @@ and one for the whole schema. Findings follow those of the schema, inner nodes f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from kloster.apimachinery import Object
+from kloster.apimachinery.cel.macros import loops_of
 from kloster.apimachinery.cel.ranges import MOST
 from kloster.apimachinery.errors import FieldError, forbidden_field, invalid_value
 from kloster.apimachinery.rules.compilation import Compiled, compile_rules
@@ -41,22 +41,21 @@ def _has_rules(schema: Object) -> bool:
     return any(isinstance(each, dict) and _has_rules(each) for each in inner)
 
 
-_LOOP = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter|transform\w+|sortBy|distinct|sort)\(|\bsets\.")
 #: So many rules that look at each of many items take as long as one that looks at all pairs.
 _MANY_LOOPS = 20
 
 
-def may_take_long(schema: Object) -> bool:
-    """Whether evaluating the rules can take long for a small object: some compare all pairs of items, or many look at
-    each."""
+def loops(schema: Object) -> int:
+    """How the time that the rules take grows with the size of an object: 0 as its parts that are named, 1 as the
+    number of its items, 2 as that of their pairs, or worse."""
     degrees = list(_degrees(schema, 0))
-    return any(degree > 1 for degree in degrees) or len(degrees) > _MANY_LOOPS
+    return 2 if len(degrees) > _MANY_LOOPS else min(max(degrees, default=0), 2)
 
 
 def _degrees(schema: Object, above: int) -> Iterator[int]:
     """How many loops are nested at most, for each rule that loops: its own, and the lists and maps around it."""
     for rule in schema.get(RULES) or ():
-        degree = above + len(_LOOP.findall(rule.get("rule") or "")) + bool(rule.get("messageExpression"))
+        degree = above + loops_of(rule.get("rule") or "")
         if degree:
             yield degree
     for inner in (schema.get("properties") or {}).values():

@@ -22,7 +22,7 @@ from functools import lru_cache
 import orjson
 
 from kloster.apimachinery import Object
-from kloster.apimachinery.rules.definitions import may_take_long
+from kloster.apimachinery.rules.definitions import loops
 from kloster.apimachinery.schema.build import META
 from kloster.apimachinery.structural import values
 from kloster.apimachinery.versions import version_priority
@@ -114,19 +114,14 @@ def _build(definition: Object, terminating: bool, versions: dict[str, Version]) 
         found.strategy = kinds[name].strategy
         found.seal = storage.seal
         found.terminating = terminating
-        found.wide = any(_takes_long(one.get("schema")) for one in spec["versions"])
+        found.wide = any(values.alternatives(one.get("schema")) > _MANY for one in spec["versions"])
+        found.loops = max(loops((one.get("schema") or {}).get("openAPIV3Schema") or {}) for one in spec["versions"])
         found.asks = version.conversion is not None and not found.direct
         if version.deprecated:
             found.deprecation = version.deprecation or _deprecation(spec, version.name)
         served.append(found)
     served.sort(key=lambda one: not one.direct)  # whoever asks for the stored form finds it first
     return tuple(served)
-
-
-def _takes_long(schema: Object | None) -> bool:
-    """Whether checking an object, however small, may hold others up."""
-    rules = may_take_long((schema or {}).get("openAPIV3Schema") or {})
-    return rules or values.alternatives(schema) > _MANY
 
 
 def _deprecation(spec: Object, name: str) -> str:

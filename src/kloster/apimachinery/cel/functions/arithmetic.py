@@ -48,6 +48,12 @@ def instant(nanoseconds: int) -> Timestamp:
     raise EvaluationError("timestamp overflow")
 
 
+def _product(left: Any, right: Any) -> Any:
+    if not isinstance(left, int | float) or not isinstance(right, int | float):
+        raise EvaluationError("no such overload")  # Python would repeat a text
+    return left * right
+
+
 def _divide(left: int, right: int) -> int:
     if right == 0:
         raise EvaluationError("division by zero")
@@ -247,9 +253,9 @@ def _declare_products(into: Collection) -> None:
     into.add("divide_uint64", "_/_(uint, uint) -> uint", _divide_unsigned)
     into.add("modulo_int64", "_%_(int, int) -> int", _modulo)
     into.add("modulo_uint64", "_%_(uint, uint) -> uint", _modulo_unsigned)
-    into.add("multiply_double", "_*_(double, double) -> double", operator.mul)
-    into.add("multiply_int64", "_*_(int, int) -> int", lambda a, b: _integer(a * b))
-    into.add("multiply_uint64", "_*_(uint, uint) -> uint", lambda a, b: _unsigned(int(a) * int(b)))
+    into.add("multiply_double", "_*_(double, double) -> double", _product)
+    into.add("multiply_int64", "_*_(int, int) -> int", lambda a, b: _integer(_product(a, b)))
+    into.add("multiply_uint64", "_*_(uint, uint) -> uint", lambda a, b: _unsigned(_product(int(a), int(b))))
 
 
 def _declare_comparisons(into: Collection) -> None:

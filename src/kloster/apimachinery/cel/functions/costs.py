@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import ceil
 from typing import Any
 
 from kloster.apimachinery.cel.values import size
@@ -16,7 +16,7 @@ Arguments = tuple[Any, ...]
 
 
 def share(length: float, factor: float = TRAVERSAL) -> int:
-    return math.ceil(length * factor)
+    return ceil(length * factor)
 
 
 def first(arguments: Arguments, _: Any) -> int:
@@ -32,11 +32,14 @@ def result_twice(_: Arguments, result: Any) -> int:
 
 
 def both(arguments: Arguments, _: Any) -> int:
-    return share(size(arguments[0]) + size(arguments[1]))
+    left, right = arguments
+    return ceil((len(left) + len(right)) * TRAVERSAL)
 
 
 def shorter(arguments: Arguments, _: Any) -> int:
-    return share(min(size(arguments[0]), size(arguments[1])))
+    left, right = arguments
+    mine, theirs = size(left), size(right)
+    return ceil((mine if mine < theirs else theirs) * TRAVERSAL)
 
 
 def regex(arguments: Arguments, _: Any) -> int:
