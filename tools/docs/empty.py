@@ -29,7 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 2
-PATIENCE = 400.0
+PATIENCE = 600.0
 SETTLED = 0.5
 """Seconds after which what was begun last can be seen, and what was ending has ended."""
 KEPT = ("PIP_", "UV_", "SSL_", "REQUESTS_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "GO", "LC_")
@@ -144,12 +144,13 @@ def follow(page: Path, wheel: Path, uv: str) -> Outcome:
                     wrong.append("a command failed")
             except subprocess.TimeoutExpired:
                 wrong.append(f"not done after {PATIENCE:.0f} s")
+                shell.kill()
+                shell.wait()
         time.sleep(SETTLED)
         for pid, command_line in _processes(home):
             wrong.append(f"still running: {command_line}")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        shell.wait()
         text = seen.read_text(errors="replace")
     end = "; ".join(wrong) or "followed"
     return Outcome(not wrong, f"== {page}\n{text}== {end}, {time.monotonic() - began:.0f} s\n")
@@ -161,7 +162,7 @@ def _processes(home: Path) -> list[tuple[int, str]]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if f"HOME={home}/home".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append((int(folder.name), (folder / "cmdline").read_text().replace("\0", " ").strip()))
+                found.append((int(folder.name), (folder / "cmdline").read_text().replace("\0", " ").strip()[:200]))
         except OSError:
             continue  # somebody else's, or gone
     return found
