@@ -9,11 +9,18 @@ from typing import Any
 import orjson
 import pytest
 from tests.apiserver import world
-from tests.apiserver.world import Api
+from tests.apiserver.world import ADMIN, Api
 
 from kloster.apimachinery import Object
+from kloster.apiserver import auditing, pipeline
+from kloster.apiserver.audit import event
+from kloster.apiserver.audit.event import Noted
+from kloster.apiserver.call import Call
 from kloster.apiserver.cluster import ServedCluster, Settings
+from kloster.apiserver.observability import metrics
+from kloster.apiserver.observability.tally import Tally
 from kloster.apiserver.pending import WebhookFailed
+from kloster.client.transport import Request, Response
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1"
 MAPS = "/api/v1/namespaces/n/configmaps"
@@ -345,3 +352,47 @@ def test_plugins_can_be_switched_off() -> None:
         assert outside.names == ["v"]
 
     check(test, mutating=[hook("m")], validating=[hook("v")], plugins_off=frozenset({"MutatingAdmissionWebhook"}))
+
+
+def test_calls_are_counted() -> None:
+    """By upstream's names; what a webhook refused, what failed and what failed without harm is told apart."""
+
+    async def test(api: Api, outside: Outside) -> None:
+        tally = api.cluster.ports.tally = Tally()
+        outside.replies.update(lax=fail)
+        await api.ok("POST", MAPS, {"metadata": {"name": "a"}})
+        outside.replies.update(v=refuse(code=403))
+        assert (await api.send("POST", MAPS, {"metadata": {"name": "b"}})).status == 403
+        outside.replies.update(v=fail)
+        assert (await api.send("POST", MAPS, {"metadata": {"name": "c"}})).status == 500
+        told = metrics.exposition(tally).decode()
+        name = 'name="v.example.org",operation="CREATE"'
+        for line in (
+            f'webhook_request_total{{code="200",{name},rejected="false",type="validating"}} 1.0',
+            f'webhook_request_total{{code="403",{name},rejected="true",type="validating"}} 1.0',
+            f'webhook_rejection_count{{error_type="no_error",{name},rejection_code="403",type="validating"}} 1.0',
+            f'webhook_rejection_count{{error_type="calling_webhook_error",{name},rejection_code="503",'
+            'type="validating"} 1.0',
+            'webhook_fail_open_count{name="lax.example.org",type="admit"} 3.0',
+            'webhook_admission_duration_seconds_count{name="lax.example.org",operation="CREATE",rejected="false",'
+            'type="admit"} 3.0',
+        ):
+            assert f"apiserver_admission_{line}" in told.splitlines(), told
+
+    check(test, mutating=[hook("lax", failurePolicy="Ignore")], validating=[hook("v")])
+
+
+def test_what_webhooks_want_noted_is_noted() -> None:
+    async def test(api: Api, outside: Outside) -> None:
+        outside.replies["v"] = lambda _: {"auditAnnotations": {"why": "because", "long": "x" * 10_000}}
+        noted: list[Noted] = []
+        body = orjson.dumps({"metadata": {"name": "a"}})
+        headers = {"content-type": "application/json"}
+        call = Call(api.cluster, Request("POST", MAPS, headers=headers, body=body, user=ADMIN))
+        answer = auditing.noted(pipeline._answer, call, lambda one, *_: noted.append(one))
+        assert not isinstance(answer, Response)
+        await answer
+        found = event.event(noted[0], event.COMPLETE)["annotations"]
+        assert found["v.example.org/why"] == "because" and len(found["v.example.org/long"]) == 4096
+
+    check(test, validating=[hook("v")])

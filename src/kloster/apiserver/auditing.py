@@ -79,6 +79,7 @@ def _note(call: Call, trace: Trace, response: Response, received: float) -> Note
         status=_status(trace, response),
         deprecated=call.served is not None and bool(call.served.deprecation),
         sent=trace.sent,
+        annotations=trace.annotations,
     )
     if target is not None and target.is_resource:
         place, given = (target.namespace, target.name), trace.given

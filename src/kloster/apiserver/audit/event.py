@@ -5,7 +5,7 @@ Fields and their order are those of k8s.io/apiserver/pkg/apis/audit/v1; a line i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class Noted:
     decision     the authorizer's: allow or forbid; empty if it was not asked
     deprecated   the resource is
     received     like `started` and `completed` seconds since 1970; the latter are 0 as long as they have not come
+    annotations  of admission webhooks
     then         called when it is completed, if it was not when it was told
     sent         the object, patch or options in the request, as JSON; like `answered` empty if unknown
     """
@@ -69,6 +70,7 @@ class Noted:
     completed: float = 0.0
     sent: bytes = b""
     answered: bytes = b""
+    annotations: Mapping[str, str] = field(default_factory=dict)
     then: Callable[[Noted], None] | None = None
 
 
@@ -106,6 +108,7 @@ def event(noted: Noted, stage: str, level: str = METADATA) -> dict[str, Any]:
         found["annotations"] = {DECISION: noted.decision, REASON: noted.reason}
         if noted.deprecated:
             found["annotations"][DEPRECATED] = "true"
+        found["annotations"].update(noted.annotations)
     return found
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.ports import Verdict
 from kloster.client.transport import User
+
+MOST_ANNOTATIONS, LONGEST_ANNOTATION = 100, 4096
 
 
 @dataclass(slots=True)
@@ -20,6 +23,7 @@ class Trace:
     failure        the error that was the answer
     given          name, uid and resourceVersion of the object in the body
     sent           the object, patch or options in the body, as JSON
+    annotations    what admission webhooks want to have noted
     """
 
     bodies: bool = False
@@ -29,3 +33,10 @@ class Trace:
     failure: StatusError | None = None
     given: dict[str, str] = field(default_factory=dict)
     sent: bytes = b""
+    annotations: dict[str, str] = field(default_factory=dict)
+
+    def annotate(self, webhook: str, given: Mapping[str, str]) -> None:
+        """Note a webhook's auditAnnotations, as many as an event may have. What was noted first stays."""
+        for key, value in given.items():
+            if len(self.annotations) < MOST_ANNOTATIONS:
+                self.annotations.setdefault(f"{webhook}/{key}"[:LONGEST_ANNOTATION], value[:LONGEST_ANNOTATION])

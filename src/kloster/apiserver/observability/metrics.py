@@ -12,13 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from kloster.apiserver.observability.tally import DURATIONS, SIZES, Kind, Tally
+from kloster.apiserver.observability.tally import (
+    DURATIONS,
+    HOOK_DURATIONS,
+    SIZES,
+    Hook,
+    HookTally,
+    Kind,
+    Tally,
+)
 
 _LABELS = ("component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version")
 
@@ -56,6 +69,49 @@ def families(tally: Tally) -> Iterator[Metric]:
     for kind, count in tally.long_running.items():
         running.add_metric(_values(kind), count)
     yield running
+
+
+def hook_families(tally: HookTally) -> Iterator[Metric]:
+    """Calls of a cluster's admission webhooks, likewise."""
+    labels = ("name", "operation", "type")
+    requests = CounterMetricFamily(
+        "apiserver_admission_webhook_request",
+        "Calls of admission webhooks.",
+        labels=("code", *labels, "rejected"),
+    )
+    for (hook, rejected, code), count in tally.requests.items():
+        requests.add_metric((str(code), *_hook(hook), str(rejected).lower()), count)
+    yield requests
+    durations = HistogramMetricFamily(
+        "apiserver_admission_webhook_admission_duration_seconds",
+        "How long they took.",
+        labels=(*labels, "rejected"),
+    )
+    for (hook, rejected), histogram in tally.durations.items():
+        shown = (*_hook(hook), str(rejected).lower())
+        durations.add_metric(shown, histogram.buckets(HOOK_DURATIONS), histogram.total)
+    yield durations
+    # Upstream's names of these two do not end in _total, which the client library demands of counters.
+    rejections = UnknownMetricFamily(
+        "apiserver_admission_webhook_rejection_count",
+        "Requests that were refused because of a webhook.",
+        labels=("error_type", *labels, "rejection_code"),
+    )
+    for (hook, error, code), count in tally.rejections.items():
+        rejections.add_metric((error, *_hook(hook), str(code)), count)
+    yield rejections
+    failed_open = UnknownMetricFamily(
+        "apiserver_admission_webhook_fail_open_count",
+        "Calls that failed and, by failurePolicy, did not matter.",
+        labels=("name", "type"),
+    )
+    for place, count in tally.open.items():
+        failed_open.add_metric(place, count)
+    yield failed_open
+
+
+def _hook(hook: Hook) -> tuple[str, str, str]:
+    return hook.name, hook.operation, hook.type
 
 
 Extra = Callable[[], Iterable[Metric]]
@@ -153,4 +209,4 @@ def render(families: Callable[[], Iterable[Metric]]) -> bytes:
 
 def exposition(tally: Tally) -> bytes:
     """A cluster's own ``/metrics``."""
-    return render(partial(families, tally))
+    return render(lambda: (*families(tally), *(() if tally.hooks is None else hook_families(tally.hooks))))

@@ -75,6 +75,57 @@ class _Series:
         self.sizes: Histogram | None = None
 
 
+HOOK_DURATIONS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0)
+MAX_HOOKS = 500
+"""Different webhooks told apart per cluster: their names are a tenant's to choose."""
+
+
+class Hook(NamedTuple):
+    """Calls of one webhook, by upstream's labels. `type` is admit or validating."""
+
+    name: str
+    type: str
+    operation: str
+
+
+class HookTally:
+    """What came of calls to a cluster's admission webhooks.
+
+    requests    (webhook, rejected, code) → how often
+    durations   (webhook, rejected) → how long
+    rejections  (webhook, error type, code) → how often a request was refused
+    open        (name, type) → how often a call failed and did not matter
+    """
+
+    __slots__ = ("durations", "names", "open", "rejections", "requests")
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.requests: dict[tuple[Hook, bool, int], int] = {}
+        self.durations: dict[tuple[Hook, bool], Histogram] = {}
+        self.rejections: dict[tuple[Hook, str, int], int] = {}
+        self.open: dict[tuple[str, str], int] = {}
+
+    def observe(self, hook: Hook, seconds: float, code: int, error: str = "", *, failed_open: bool = False) -> None:
+        """A webhook was called. `error` is why the request is refused: calling_webhook_error or no_error."""
+        if hook.name not in self.names:
+            if len(self.names) >= MAX_HOOKS:
+                hook = hook._replace(name="other")
+            self.names.add(hook.name)
+        rejected = bool(error)
+        asked = (hook, rejected, code)
+        self.requests[asked] = self.requests.get(asked, 0) + 1
+        durations = self.durations.setdefault((hook, rejected), Histogram(HOOK_DURATIONS))
+        durations.counts[bisect_left(HOOK_DURATIONS, seconds)] += 1
+        durations.total += seconds
+        if rejected:
+            refused = (hook, error, min(code, 600))
+            self.rejections[refused] = self.rejections.get(refused, 0) + 1
+        if failed_open:
+            place = (hook.name, hook.type)
+            self.open[place] = self.open.get(place, 0) + 1
+
+
 class Tally:
     """What one cluster's requests came to.
 
@@ -82,9 +133,21 @@ class Tally:
     cpu        seconds of the event loop's thread spent on them
     mutating, reading   requests being answered now; `begin` and `end` keep them
     durations, sizes    of answers, by kind
+    hooks      calls of its webhooks; None as long as there were none
     """
 
-    __slots__ = ("_series", "_totals", "cpu", "durations", "long_running", "mutating", "reading", "requests", "sizes")
+    __slots__ = (
+        "_series",
+        "_totals",
+        "cpu",
+        "durations",
+        "hooks",
+        "long_running",
+        "mutating",
+        "reading",
+        "requests",
+        "sizes",
+    )
 
     def __init__(self) -> None:
         self.requests = 0
@@ -96,6 +159,7 @@ class Tally:
         self.durations: dict[Kind, Histogram] = {}
         self.sizes: dict[Kind, Histogram] = {}
         self._series: dict[tuple[Kind, int], _Series] = {}
+        self.hooks: HookTally | None = None
 
     def observe(self, kind: Kind, code: int, seconds: float, size: int = 0) -> None:
         """A request was answered. Watches and other long-running requests are counted, not timed: see `opened`."""

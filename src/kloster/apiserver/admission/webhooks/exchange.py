@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -34,6 +35,8 @@ from kloster.apiserver.admission.webhooks.answering import BadAnswer
 from kloster.apiserver.admission.webhooks.hooks import Hook, Hooks
 from kloster.apiserver.admission.webhooks.review import Question
 from kloster.apiserver.call import Call
+from kloster.apiserver.observability.tally import Hook as Called
+from kloster.apiserver.observability.tally import HookTally
 from kloster.apiserver.pending import Outside, Pending, WebhookFailed
 from kloster.apiserver.resources import Served
 from kloster.stores.api import View
@@ -198,20 +201,53 @@ class Exchange:
         """The answer of a webhook that agrees. Raises _Failed if it could not be had, StatusError if it refuses."""
         if question.attempt.dry_run and hook.side_effects not in QUIET:
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
-        cluster = self.call.cluster
-        uid = cluster.random.uid()
+        began, count = perf_counter(), partial(self._count, hook, question.attempt.operation, mutating)
+        try:
+            answer = await self._answer(question, hook, seen, item, mutating)
+        except _Failed:
+            error = "" if hook.ignore else "calling_webhook_error"
+            count(perf_counter() - began, 503, error, failed_open=hook.ignore)
+            raise
+        refusal = answer.refusal
+        count(perf_counter() - began, refusal.code if refusal else 200, "no_error" if refusal else "")
+        self.call.warnings.extend(answer.warnings)
+        if self.call.trace is not None:
+            self.call.trace.annotate(hook.name, answer.annotations)
+        if refusal is not None:
+            raise refusal
+        return answer
+
+    async def _answer(
+        self, question: Question, hook: Hook, seen: Served, item: Object | None, mutating: bool
+    ) -> answering.Answer:
+        uid = self.call.cluster.random.uid()
         try:
             body = question.body(hook, seen, item, uid)
             answered = await self.call.outside(hook.client, body, hook.timeout)
-            answer = answering.read(hook, uid, answered, mutating)
+            return answering.read(hook, uid, answered, mutating)
         except WebhookFailed as error:
             raise _Failed(f"failed to call webhook: {error}") from error
         except BadAnswer as error:
             raise _Failed(str(error)) from error
-        self.call.warnings.extend(answer.warnings)
-        if answer.refusal is not None:
-            raise answer.refusal
-        return answer
+
+    def _count(
+        self,
+        hook: Hook,
+        operation: str,
+        mutating: bool,
+        seconds: float,
+        code: int,
+        error: str,
+        *,
+        failed_open: bool = False,
+    ) -> None:
+        tally = self.call.cluster.ports.tally
+        if tally is None:
+            return
+        if tally.hooks is None:
+            tally.hooks = HookTally()
+        called = Called(hook.name, "admit" if mutating else "validating", operation)
+        tally.hooks.observe(called, seconds, code, error, failed_open=failed_open)
 
 
 class _Failed(Exception):
