@@ -17,7 +17,7 @@ from tests import nobody
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = ROOT / "deploy/ci/github/action.yml"
 TEMPLATE = ROOT / "deploy/ci/gitlab/kloster.gitlab-ci.yml"
-TIMEOUT = 110
+TIMEOUT = 240
 PIP = {"PIP_RETRIES": "0", "PIP_NO_COMPILE": "1"}
 """Nothing here is tried again in vain, nor compiled that is not used: it would take most of the time."""
 
@@ -44,7 +44,7 @@ class Machine:
     python: Path
 
     def prepare(self) -> None:
-        for name in ("home", "workspace", "temp", "bin"):
+        for name in ("home", "workspace", "temp", "bin", "tmp"):
             (self.folder / name).mkdir(parents=True)
         for path in (self.folder, *self.folder.iterdir()):
             path.chmod(0o777)
@@ -58,6 +58,10 @@ class Machine:
     def path(self) -> str:
         return f"{self.folder}/bin:/usr/bin:/bin"
 
+    @property
+    def own(self) -> dict[str, str]:
+        return {"HOME": str(self.folder / "home"), "TMPDIR": str(self.folder / "tmp")}
+
     def shell(self, shell: Sequence[str], script: str, environment: Mapping[str, str], at: Path) -> tuple[int, str]:
         path = self.folder / "script"
         path.write_text(script)
@@ -65,7 +69,7 @@ class Machine:
         done = subprocess.run(
             [sys.executable, nobody.__file__, "--offline", *shell, str(path)],
             cwd=at,
-            env={"PATH": self.path, "HOME": str(self.folder / "home"), **PIP, **environment},
+            env={"PATH": self.path, **self.own, **PIP, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -15,6 +15,8 @@ import pytest
 from tests.deploy import wheels
 from tests.deploy.runner import ROOT, Done, Machine
 
+pytestmark = pytest.mark.timeout(300)  # ten seconds, where nobody else uses the machine
+
 SUITE = """
 import os
 
@@ -62,7 +64,7 @@ def kept(folder: Path, versions: dict[str, str], dumps: int) -> None:
 
 def nothing_left(machine: Machine) -> None:
     assert not list((machine.folder / "home").rglob("*kloster*"))
-    assert not list(Path(tempfile.gettempdir()).glob("kloster-testing-65534-*"))
+    assert not list((machine.folder / "tmp").glob("kloster-*"))
 
 
 def test_github(machine: Machine) -> None:
