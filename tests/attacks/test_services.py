@@ -38,10 +38,13 @@ class Nodes(SimulatedConnector):
     def __init__(self, port: int) -> None:
         self._kubelet = Kubelet({8443: port})
         self.reached: list[str] = []
+        self.refusal: StatusError | None = None
 
     def connect(self, request: Request, subresource: str, pod: Object) -> Awaitable[Response]:
         if subresource != "portforward":
             return super().connect(request, subresource, pod)
+        if self.refusal is not None:
+            raise self.refusal
         self.reached.append(f"{pod['metadata']['name']}:{request.param('ports')}")
         return self._kubelet(request)
 
@@ -240,6 +243,22 @@ async def test_pods_in_the_nodes_network_are_not_reached(world: World) -> None:
         await configure(client)
         assert "connects to nothing" in await refusal(client)
         assert nodes.reached == []
+
+
+@in_fleet
+async def test_what_the_host_says_of_itself_is_not_told(world: World) -> None:
+    """Why it does not forward a port may name its nodes, and who asks it."""
+    await world.create("tenant")
+    client = await world.client("tenant")
+    async with hosted(world, "hooks.default.svc") as (nodes, _):
+        nodes.refusal = StatusError(403, "Forbidden", "User system:kloster on node-1 (10.0.0.7) may not")
+        await client.create(PODS, pod("mine"))
+        found = await wait_ready(client, "mine")
+        await client.create(SERVICES, service(ports=[{"port": 443}]))
+        await client.create(ENDPOINT_SLICES, endpoints(reference(found)))
+        await configure(client)
+        text = await refusal(client)
+        assert "the host does not forward this port" in text and "system:kloster" not in text, text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from kloster.apiserver.cluster import ServedCluster
 
 SLICES = "discovery.k8s.io/endpointslices"
 SERVICE_LABEL = "kubernetes.io/service-name"
+ENOUGH = 1000
+"""Endpoints that are chosen from, of those that come first."""
 ROUTED = ("ClusterIP", "NodePort", "LoadBalancer")
 
 
@@ -54,6 +56,8 @@ async def choose(cluster: ServedCluster, namespace: str, name: str, port: Object
     strangers: list[str] = []
     turn = Turn()
     for entry in list(cluster.store.scan(SLICES, namespace)):
+        if len(found) >= ENOUGH:
+            break
         if turn.over():
             await turn.next()
         piece = cluster.view.object(entry)

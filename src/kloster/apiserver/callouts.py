@@ -44,8 +44,12 @@ class Callouts:
         url = _url(client, timeout)
         self._under_way[cluster.id] += 1
         try:
-            bundle, (dial, at) = _bundle(client), await _way(cluster, client)
+            bundle = _bundle(client)
+            async with asyncio.timeout(timeout):
+                dial, at = await _way(cluster, client)
             answer = await self._outgoing.post(url, body, ca=bundle, timeout=timeout, dial=dial, at=at)
+        except TimeoutError as error:
+            raise WebhookFailed(f'Post "{url}": context deadline exceeded') from error
         except Unreachable as error:
             raise WebhookFailed(f'Post "{url}": {error}') from error
         except ConnectionFailed as error:

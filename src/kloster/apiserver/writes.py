@@ -289,6 +289,7 @@ def decide_update(
     if exchange is not None:
         on_loop(exchange.mutate, attempt, options.told(UPDATE), admission.mutate)
         item, meta = attempt.item, attempt.item["metadata"]
+        _check_place(attempt)
         _dedup_owners(call, meta)
     _check_version(served, meta, entry)
     compared = on_loop(service_allocation.assigned, attempt)

@@ -40,6 +40,18 @@ _LONGEST = 1 << 20
 _LONGEST_ERROR = 4096
 
 
+class NotForwarded(ConnectionFailed):
+    """The API server, or the pod's node, has said why not. `why` may name what only their operators should know.
+
+    status    of the API server's answer; 0 if there was none, or if the node has said it
+    """
+
+    def __init__(self, where: str, why: str, status: int = 0) -> None:
+        super().__init__(f"{where}: {why}")
+        self.where = where
+        self.status = status
+
+
 class PortForward:
     """A `Dialer` by an API server's port-forward, with the rights of `transport`."""
 
@@ -58,27 +70,40 @@ class PortForward:
             "origin": "http://localhost",
         }
         path = f"{PODS.path(metadata['namespace'], metadata['name'])}/portforward"
-        answer = await self._transport(Request("GET", path, [("ports", str(port))], headers))
-        if answer.upgrade is None:
-            raise ConnectionFailed(f"dial tcp {shown(pod, port)}: {_refusal(answer)}")
-        inside, outside = socket.socketpair()
-        inside.setblocking(False)
-        outside.setblocking(False)
-        channels = _Channels(inside)
-        tasks = [asyncio.ensure_future(answer.upgrade(channels)), asyncio.ensure_future(channels.feed())]
-        tasks[0].add_done_callback(lambda _: channels.end())
-        try:
-            yield outside
-        except (ConnectionFailed, OSError) as error:
-            if channels.failure:
-                raise ConnectionFailed(f"dial tcp {shown(pod, port)}: {_cause(channels.failure)}") from error
-            raise
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            outside.close()
-            inside.close()
+        request, where = Request("GET", path, [("ports", str(port))], headers), f"dial tcp {shown(pod, port)}"
+        with contextlib.ExitStack() as stack:
+            inside, outside = map(stack.enter_context, _pair())
+            try:
+                answer = await self._transport(request)
+            except ConnectionFailed as error:
+                raise NotForwarded(where, str(error)) from error
+            if answer.upgrade is None:
+                raise NotForwarded(where, _refusal(answer), answer.status)
+            channels = _Channels(inside)
+            tasks = [asyncio.ensure_future(answer.upgrade(channels)), asyncio.ensure_future(channels.feed())]
+            tasks[0].add_done_callback(lambda _: channels.end())
+            try:
+                yield outside
+            except (ConnectionFailed, OSError) as error:
+                if REFUSED in channels.failure:
+                    raise ConnectionFailed(f"{where}: connect: {REFUSED}") from error
+                if channels.failure:
+                    raise NotForwarded(where, channels.failure) from error
+                raise
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    try:
+        pair = socket.socketpair()
+    except OSError as error:  # no descriptors are left
+        raise ConnectionFailed(f"socket: {error.strerror or error}") from error
+    for one in pair:
+        one.setblocking(False)
+    return pair
 
 
 def _refusal(answer: Response) -> str:
@@ -88,11 +113,6 @@ def _refusal(answer: Response) -> str:
         if isinstance(status, dict) and status.get("message"):
             return str(status["message"])
     return f"the port-forward was answered with status {answer.status}"
-
-
-def _cause(failure: str) -> str:
-    """What channel 1 said, as who dials by itself would be told it; the rest of the text is about the node."""
-    return f"connect: {REFUSED}" if REFUSED in failure else failure
 
 
 class _Channels:

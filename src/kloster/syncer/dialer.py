@@ -11,13 +11,22 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+
 from kloster.apimachinery import Object
 from kloster.client.dialing import Dialer, shown
 from kloster.client.errors import ConnectionFailed
+from kloster.client.portforward import NotForwarded
 from kloster.client.resources import PODS
 from kloster.syncer import texts
 from kloster.syncer.hub import HostHub, owned
 from kloster.syncer.names import UID, Tenancy
+
+log = structlog.get_logger(__name__)
+
+SIMULATED = 501
+"""The embedded host's answer for pods that run nothing. It is Kloster's own text; what else a host says of its nodes
+and of who asks it is not for tenants."""
 
 
 class HostDialer:
@@ -42,5 +51,10 @@ class HostDialer:
         try:
             async with self._way.dial(host_pod, port) as made:
                 yield made
+        except NotForwarded as error:
+            if error.status != SIMULATED:
+                log.warning("a pod's port cannot be reached", pod=name, port=port, error=str(error))
+                raise ConnectionFailed(f"dial tcp {shown(pod, port)}: the host does not forward this port") from error
+            raise ConnectionFailed(texts.clean(str(error), texts.names(self._tenancy, pod, host_pod))) from error
         except ConnectionFailed as error:
             raise ConnectionFailed(texts.clean(str(error), texts.names(self._tenancy, pod, host_pod))) from error

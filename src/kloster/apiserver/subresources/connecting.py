@@ -7,6 +7,7 @@ becomes the request's parameters again, since those are what goes on to the pod'
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from kloster.apimachinery import Object
@@ -26,6 +27,7 @@ KINDS: Mapping[tuple[str, str], str] = {
     ("/services", "proxy"): "ServiceProxyOptions",
     ("/nodes", "proxy"): "NodeProxyOptions",
 }
+_PORT = re.compile("[0-9]{1,5}")
 _ABOUT = ("kind", "apiVersion")
 
 
@@ -63,7 +65,7 @@ def _options(kind: str, type: StructType, query: list[tuple[str, str]], path: st
         if field == "command":
             found[field] = values
         elif field == "ports":
-            found[field] = [int(one) for text in values for one in text.split(",") if one.isdecimal()]
+            found[field] = [int(one) for text in values for one in text.split(",") if _PORT.fullmatch(one)]
         elif field in ("stdin", "stdout", "stderr", "tty"):
             if values[0].lower() not in ("false", "0"):
                 found[field] = True

@@ -38,7 +38,16 @@ _STATUS_TYPED: _Typed = (
     ("metadata", dict, "v1.ListMeta"),
 )
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/=\r\n]")
-_META = ("selfLink", "resourceVersion", "continue", "remainingItemCount")
+_META = ("selfLink", "resourceVersion", "continue")
+_DETAILS_TYPED: _Typed = (
+    ("name", str, "string"),
+    ("group", str, "string"),
+    ("kind", str, "string"),
+    ("uid", str, "types.UID"),
+    ("causes", list, "[]v1.StatusCause"),
+    ("retryAfterSeconds", int, "int32"),
+)
+_CAUSE_TYPED: _Typed = (("reason", str, "v1.CauseType"), ("message", str, "string"), ("field", str, "string"))
 
 
 class BadAnswer(Exception):
@@ -51,7 +60,7 @@ class Refusal(StatusError):
     def __init__(self, code: int, reason: str, message: str, given: Object) -> None:
         details = given.get("details")
         seconds = (details or {}).get("retryAfterSeconds")
-        super().__init__(code, reason, message, details=details, retry_after=seconds if isinstance(seconds, int) else 0)
+        super().__init__(code, reason, message, details=details, retry_after=max(seconds or 0, 0))
         metadata = given.get("metadata") or {}
         self._metadata = {name: metadata[name] for name in _META if metadata.get(name)}
         said = given.get("status") or ""
@@ -144,6 +153,16 @@ def _check_types(response: Object) -> None:
         raise _mistyped(status, "AdmissionResponse.response.status", "v1.Status")
     for name, type_, shown in _STATUS_TYPED:
         _check_type(status, name, type_, f"Status.response.status.{name}", shown)
+    for name in _META:
+        _check_type(status.get("metadata") or {}, name, str, f"ListMeta.response.status.metadata.{name}", "string")
+    details: Object = status.get("details") or {}
+    for name, type_, shown in _DETAILS_TYPED:
+        _check_type(details, name, type_, f"StatusDetails.response.status.details.{name}", shown)
+    for cause in details.get("causes") or ():
+        if not isinstance(cause, dict):
+            raise _mistyped(cause, "StatusDetails.response.status.details.causes", "v1.StatusCause")
+        for name, type_, shown in _CAUSE_TYPED:
+            _check_type(cause, name, type_, f"StatusCause.response.status.details.causes.{name}", shown)
 
 
 def _check_type(holder: Object, name: str, wanted: type, path: str, shown: str) -> None:
