@@ -7,11 +7,12 @@ Source: https://kubernetes.io/docs/reference/command-line-tools-reference/featur
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.kinds.podspec import disabled
 from kloster.kinds.strategy import Strategy
 
 _NEVER = 999
@@ -59,7 +60,6 @@ _POD_SPEC = (
     Gate(37, ("volumes[].projected.sources[].clusterTrustBundle",)),  # ClusterTrustBundleProjection
     Gate(37, ("volumes[].projected.sources[].podCertificate",)),  # PodCertificateRequest
     Gate(35, ("hostnameOverride",)),  # HostnameOverride
-    Gate(35, ("volumes[].image",)),  # ImageVolume
     Gate(35, tuple(f"{each}.env[].valueFrom.fileKeyRef" for each in _CONTAINERS)),  # EnvFiles
 )
 _CLAIM_STATUS = (
@@ -80,13 +80,28 @@ _HEALTH = tuple(  # ResourceHealthStatus
     f"status.{name}[].allocatedResourcesStatus"
     for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 )
-_TEMPLATED = ("apps/daemonsets", "apps/deployments", "apps/replicasets", "apps/statefulsets", "batch/jobs")
+_TEMPLATED = (
+    "/replicationcontrollers",
+    "apps/daemonsets",
+    "apps/deployments",
+    "apps/replicasets",
+    "apps/statefulsets",
+    "batch/jobs",
+)
+# Where the specs of pods are.
+_PODS = {
+    "/pods": "spec",
+    "/podtemplates": "template.spec",
+    **dict.fromkeys(_TEMPLATED, "spec.template.spec"),
+    "batch/cronjobs": "spec.jobTemplate.spec.template.spec",
+}
+_POD_DROPS: tuple[tuple[int, Callable[[Object, Object | None], None]], ...] = (
+    (35, disabled.drop_image_volumes),
+    (_NEVER, disabled.drop_stop_signals),
+)
 _GATES: dict[str, tuple[Gate, ...]] = {
+    **{name: _below(path, *_POD_SPEC) for name, path in _PODS.items()},
     "/pods": (*_below("spec", *_POD_SPEC), Gate(36, ("status.extendedResourceClaimStatus",)), Gate(36, _HEALTH)),
-    "/podtemplates": _below("template.spec", *_POD_SPEC),
-    "/replicationcontrollers": _below("spec.template.spec", *_POD_SPEC),
-    **{name: _below("spec.template.spec", *_POD_SPEC) for name in _TEMPLATED},
-    "batch/cronjobs": _below("spec.jobTemplate.spec.template.spec", *_POD_SPEC),
     "/nodes": (Gate(_NEVER, ("status.config", "spec.configSource")),),
     "resource.k8s.io/deviceclasses": (Gate(36, ("spec.extendedResourceName",)),),  # DRAExtendedResource
     "resource.k8s.io/resourceclaims": (*_below("spec", *_CLAIM), *_CLAIM_STATUS),
@@ -99,16 +114,25 @@ def applied(strategy: Strategy, kind: str, minor: str) -> Strategy:
     """`strategy` of a kind (its storage id) as a minor has it: what is switched off there does not get through."""
     number = int(minor.partition(".")[2])
     closed = tuple(gate for gate in _GATES.get(kind, ()) if number < gate.since)
-    if not closed:
+    drops = tuple(drop for since, drop in _POD_DROPS if number < since)
+    at = _PODS.get(kind, "")
+    if not closed and not at:
         return strategy
     prepare_status = strategy.prepare_status
 
+    def drop_of_pods(new: Object, old: Object | None) -> None:
+        if (spec := _at(new, at)) is not None:
+            for drop in drops:
+                drop(spec, None if old is None else _at(old, at))
+
     def create(obj: Object) -> None:
         _drop(closed, obj, None)
+        drop_of_pods(obj, None)
         strategy.prepare_create(obj)
 
     def update(new: Object, old: Object) -> None:
         _drop(closed, new, old)
+        drop_of_pods(new, old)
         strategy.prepare_update(new, old)
 
     def status(new: Object, old: Object) -> None:
@@ -122,6 +146,13 @@ def applied(strategy: Strategy, kind: str, minor: str) -> Strategy:
         prepare_update=update,
         prepare_status=None if prepare_status is None else status,
     )
+
+
+def _at(obj: Object, path: str) -> Object | None:
+    found: Any = obj if path else None
+    for name in path.split("."):
+        found = (found or {}).get(name)
+    return found if isinstance(found, dict) else None
 
 
 def _drop(closed: tuple[Gate, ...], new: Object, old: Object | None) -> None:

@@ -27,7 +27,12 @@ DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
 
 def _settle(attempt: Attempt) -> None:
-    """Sets the status of a definition that is written, and of those that its names matter to."""
+    """Sets the status of a definition that is written, and of those that its names matter to.
+
+    A dry run shows what upstream would: there controllers set the status, afterwards.
+    """
+    if attempt.dry_run:
+        return
     item, now = attempt.item, attempt.cluster.clock.now()
     others = _others(attempt, item)
     _settle_one(attempt, item, others, now)

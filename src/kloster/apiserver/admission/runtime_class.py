@@ -32,6 +32,15 @@ def _mutate(attempt: Attempt) -> None:
     _tolerate(spec, scheduling.get("tolerations") or [])
 
 
+def _validate(attempt: Attempt) -> None:
+    """Overhead is the class's to say, never the pod's alone."""
+    spec = attempt.item["spec"]
+    name = spec.get("runtimeClassName")
+    found = None if name is None else attempt.read(_CLASSES, "", name)
+    if spec.get("overhead") is not None and not ((found or {}).get("overhead") or {}).get("podFixed"):
+        raise _rejected(attempt, "Pod Overhead set without corresponding RuntimeClass defined Overhead")
+
+
 def _select(attempt: Attempt, spec: Object, wanted: dict[str, str]) -> None:
     given = spec.get("nodeSelector") or {}
     for key, value in wanted.items():
@@ -53,4 +62,10 @@ def _rejected(attempt: Attempt, text: str) -> StatusError:
     return errors.forbidden("", "pods", attempt.name, f"pod rejected: {text}")
 
 
-PLUGIN = Plugin(name="RuntimeClass", operations=frozenset({CREATE}), resources=frozenset({"/pods"}), mutate=_mutate)
+PLUGIN = Plugin(
+    name="RuntimeClass",
+    operations=frozenset({CREATE}),
+    resources=frozenset({"/pods"}),
+    mutate=_mutate,
+    validate=_validate,
+)

@@ -147,7 +147,7 @@ def _versions(versions: list[Object], shared: Object, minor: int) -> Iterator[Fi
         name = checks.text(version.get("name"))
         if texts := names.label_1035(name):
             yield invalid_value(f"{at}.name", name, ",".join(texts))
-            if not index:  # the internal form has the first version's name at the top, too
+            if name and not index:  # the internal form has the first version's name at the top, too
                 yield invalid_value("spec.version", name, ",".join(texts))
         yield from _deprecation(version, at)
         own = {name: value for name in _SHARED if name not in shared and (value := version.get(name)) is not None}
