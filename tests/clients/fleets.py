@@ -55,8 +55,8 @@ class Fleet:
             )
         return finished.stdout
 
-    def up(self) -> None:
-        self.kloster("up", "--workers", "1", "--bind", "127.0.0.1")
+    def up(self, *options: str) -> None:
+        self.kloster("up", "--workers", "1", "--bind", "127.0.0.1", *options)
 
     def down(self) -> None:
         self.kloster("down", timeout=END + 10)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import suites
 from rich.console import Console
 
 from kloster import controllers
@@ -124,11 +125,17 @@ def _span(minors: list[str]) -> str:
     return "all" if len(minors) == len(MINORS) else f"{minors[0]} to {minors[-1]}" if len(minors) > 1 else minors[0]
 
 
+def operator_suites() -> str:
+    """docs/reference/operator-suites.md"""
+    return suites.page(NOTE)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli,
     "virtualcluster.md": virtualcluster,
     "controllers.md": controller_page,
     "kinds.md": kinds,
+    "operator-suites.md": operator_suites,
 }
 FORBIDDEN = re.compile(
     "|".join(("/" + r"work/", "/" + r"root/", "py" + r"pi\.org", "pythonhos" + "ted", r"proxy\.gol" + "ang"))
