@@ -11,13 +11,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "greeter"
+SHOWN = [
+    *(("test-your-operator.md", f"greeter/{name}") for name in ("greeter.py", "crd.yaml", "conftest.py")),
+    ("test-your-operator.md", "greeter/test_greeter.py"),
+    ("test-your-go-operator.md", "envtest/suite_test.go"),
+]
 
 
-@pytest.mark.parametrize("name", ["greeter.py", "crd.yaml", "conftest.py", "test_greeter.py"])
-def test_the_page_shows_the_files_as_they_are(name: str) -> None:
-    page = (ROOT / "docs" / "how-to" / "test-your-operator.md").read_text()
-    blocks = re.findall(r"```(?:python|yaml)\n(.*?)```", page, re.DOTALL)
-    assert (EXAMPLE / name).read_text() in blocks
+@pytest.mark.parametrize(("page", "name"), SHOWN)
+def test_the_page_shows_the_files_as_they_are(page: str, name: str) -> None:
+    text = (ROOT / "docs" / "how-to" / page).read_text()
+    blocks = re.findall(r"```(?:python|yaml|go)\n(.*?)```", text, re.DOTALL)
+    assert (ROOT / "examples" / name).read_text() in blocks
 
 
 def test_the_example_passes(tmp_path: Path) -> None:
