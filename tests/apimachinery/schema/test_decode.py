@@ -186,7 +186,7 @@ CANONICAL: list[tuple[str, Any, Any]] = [
         {
             "kind": "Pod",
             "metadata": {},
-            "spec": {"volumes": [{"name": "a", "emptyDir": {}}, {"name": ""}]},
+            "spec": {"volumes": [{"name": "a", "emptyDir": {}}, {"name": ""}], "containers": []},
             "status": {},
         },
     ),

@@ -143,8 +143,8 @@ def _slot(field: Field) -> _Slot:
     if field.pointer:
         return field.name, decode_field, False, None, None
     if isinstance(type, ListType | MapType):
-        # Storage does not keep the difference between empty and null; what may not be omitted is written as null.
-        return field.name, decode_field, True, None, None
+        # Who writes an empty list where null would be written owns it. Storage does not keep the difference (`encode`).
+        return field.name, decode_field, field.omitempty, None, None
     if isinstance(type, Leaf):
         never_empty = type in leaves.NEVER_EMPTY
         omitted = (field.omitempty and not never_empty) or type is Leaf.BYTES
