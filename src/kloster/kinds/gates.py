@@ -102,6 +102,11 @@ _POD_DROPS: tuple[tuple[int, Callable[[Object, Object | None], None]], ...] = (
 _GATES: dict[str, tuple[Gate, ...]] = {
     **{name: _below(path, *_POD_SPEC) for name, path in _PODS.items()},
     "/pods": (*_below("spec", *_POD_SPEC), Gate(36, ("status.extendedResourceClaimStatus",)), Gate(36, _HEALTH)),
+    # DeploymentReplicaSetTerminatingReplicas
+    **{
+        name: (*_below("spec.template.spec", *_POD_SPEC), Gate(35, ("status.terminatingReplicas",)))
+        for name in ("apps/deployments", "apps/replicasets")
+    },
     "/nodes": (Gate(_NEVER, ("status.config", "spec.configSource")),),
     "resource.k8s.io/deviceclasses": (Gate(36, ("spec.extendedResourceName",)),),  # DRAExtendedResource
     "resource.k8s.io/resourceclaims": (*_below("spec", *_CLAIM), *_CLAIM_STATUS),

@@ -48,8 +48,7 @@ def _default(stateful: Object) -> None:
     defaulting.absent(spec, replicas=1, revisionHistoryLimit=10)
     for claim in spec.get("volumeClaimTemplates") or ():
         # A claim inside a template has a status, too, as the type says.
-        claim.setdefault("apiVersion", "v1")
-        claim.setdefault("kind", "PersistentVolumeClaim")
+        claim.update(apiVersion="v1", kind="PersistentVolumeClaim")
         default_claim_spec(defaulting.struct(claim, "spec"))
         defaulting.empty(defaulting.struct(claim, "status"), phase="Pending")
 

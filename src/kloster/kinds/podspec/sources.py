@@ -86,10 +86,15 @@ _INITIATORS = {
 }
 
 
+_OF_VOLUMES = ("spec.iscsi.", "spec.source.inlineVolumeSpec.iscsi.")
+"""Upstream checks those of PersistentVolumes by a function of their own."""
+
+
 def _initiator(value: str, path: str) -> Iterable[FieldError]:
     check = _INITIATORS.get(value[:3])
     if check is None:
-        yield invalid_value(path, value, "must be valid format starting with iqn, eui, or naa")
+        more = "" if path.startswith(_OF_VOLUMES) else " starting with iqn, eui, or naa"
+        yield invalid_value(path, value, f"must be valid format{more}")
     elif not check(value):
         yield invalid_value(path, value, "must be valid format")
 
