@@ -107,6 +107,8 @@ def decide_create(
         raise _exists(call, served, found)
     on_loop(admission.allocate, attempt)
     on_loop(admission.charge, attempt)
+    if served.seal is not None and served.strategy.status:
+        served.strategy.default(item)  # as reading it back does: with the status, its default was taken away
     outcome.item, outcome.created = item, True
     return [] if options.dry_run else [put(call, served, item), *attempt.also]
 

@@ -26,7 +26,7 @@ def validate(schema: Structural, value: Any, path: str = "") -> Iterator[FieldEr
     elif value.__class__ is list:
         if schema.list_type == "set":
             for index in _repeated(value):
-                yield errors.duplicate(f"{path}[{index}]", value[index])
+                yield errors.duplicate(f"{path}[{index}]", _ordered(value[index]))
         elif schema.list_type == "map":
             yield from _validate_map(schema, value, path)
         if schema.items is not None:
@@ -49,7 +49,12 @@ def _validate_map(schema: Structural, value: Sequence[Any], path: str) -> Iterab
             text = "must be an object for an array of list-type map"
             return [errors.invalid_value(f"{path}[{index}]", item, text)]
     keys = [{name: item[name] for name in schema.list_keys if name in item} if item else {} for item in value]
-    return [errors.duplicate(f"{path}[{index}]", keys[index]) for index in _repeated(keys)]
+    return [errors.duplicate(f"{path}[{index}]", _ordered(keys[index])) for index in _repeated(keys)]
+
+
+def _ordered(value: Any) -> Any:
+    """The value as it is shown: upstream's maps know no order, and are shown by their sorted names."""
+    return json.loads(json.dumps(value, sort_keys=True)) if value.__class__ in (dict, list) else value
 
 
 def _repeated(values: Sequence[Any]) -> Iterator[int]:
