@@ -20,7 +20,6 @@ from kloster.apimachinery.schema import findings
 from kloster.apiserver import admission, facets, resources, write_options
 from kloster.kinds import gates, metadata, names, rechecks, selector
 from kloster.kinds.catalog import Kind, catalog
-from kloster.kinds.core import servicechecks
 from kloster.kinds.podspec import containers
 from kloster.kinds.strategy import Strategy
 
@@ -130,7 +129,7 @@ FAULTS: dict[str, tuple[str, Seed]] = {
     "labels are not looked at": ("v1/configmaps", _attribute(metadata, "validate_labels", _none)),
     "selectors are not looked at": ("apps/v1/daemonsets", _attribute(selector, "validate_expression", _none)),
     "a rule for names is laxer": ("v1/serviceaccounts", _attribute(names, "object_name", _none)),
-    "ports of services may be anything": ("v1/services", _attribute(servicechecks, "validate", _nothing)),
+    "ports of services may be anything": ("v1/services", _strategy("v1/services", validate=lambda _: _nothing)),
     "containers may be anything": ("v1/podtemplates", _attribute(containers, "validate_containers", _nothing)),
     "a merge patch replaces": ("storage.k8s.io/v1/storageclasses", _attribute(merge, "_merged", _replaces)),
     "a strategic merge replaces": ("v1/serviceaccounts", _attribute(strategic, "apply", _replaces)),
