@@ -45,22 +45,29 @@ _PATHS = (
 )
 
 
+def _only_get(call: Call) -> None:
+    """Raises StatusError 405. /apis, groups and versions of custom resources take any method, HEAD included."""
+    if call.request.method != "GET":
+        raise errors.method_not_allowed()
+
+
 def serve(call: Call) -> Response:
     """The answer to a path at or below /api or /apis that names no resource."""
     parts = call.target.path.strip("/").split("/")
     root = parts[0]
     if root not in ("api", "apis"):
         return answers.not_found_text(call)
+    if parts == ["api"]:
+        _only_get(call)
     if len(parts) == 1:
         version = _aggregated_version(call)
         return _aggregated(call, root, version) if version else _roots(call, root)
-    if call.request.method not in ("GET", "HEAD"):
-        raise errors.method_not_allowed()
     groups = _groups(call.cluster)
     if root == "api":
         core = next(group for group in groups if not _name(group))
         if parts[1] != "v1" or len(parts) > 2:
             raise errors.path_not_found()
+        _only_get(call)
         return answers.value(call, _resource_list(call.cluster, "", core["versions"][0]))
     group = next((group for group in groups if _name(group) == parts[1]), None)
     if group is None:
@@ -69,6 +76,8 @@ def serve(call: Call) -> Response:
         return answers.value(call, {"kind": "APIGroup", "apiVersion": "v1", **_group(group)})
     for version in group["versions"]:
         if version["version"] == parts[2] and len(parts) == 3:
+            if parts[1] in call.cluster.resources.built_in.groups:
+                _only_get(call)
             return answers.value(call, _resource_list(call.cluster, parts[1], version))
     if parts[1] not in call.cluster.resources.built_in.groups:
         return answers.not_found_text(call)

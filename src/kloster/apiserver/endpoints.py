@@ -6,17 +6,22 @@ from collections.abc import Awaitable
 
 import orjson
 
+from kloster.apimachinery import errors
 from kloster.apiserver import answers, discovery, health
 from kloster.apiserver.call import Call
 from kloster.client.transport import Response
 
 _INDENT = orjson.OPT_INDENT_2
+_READ_ALONE = frozenset({"/version", "/version/", "/openid/v1/jwks", "/.well-known/openid-configuration"})
+"""Routes of upstream for GET and nothing else, HEAD included. Its other paths take any method."""
 
 
 def serve(call: Call) -> Response | Awaitable[Response]:
     """The answer to a path outside the resources."""
     path = call.target.path
     cluster = call.cluster
+    if path in _READ_ALONE and call.request.method != "GET":
+        raise errors.method_not_allowed()
     if path == "/version" or path == "/version/":
         return raw_json(call, orjson.dumps(cluster.catalog.version, option=_INDENT))
     if path.startswith("/api"):
