@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -78,6 +80,78 @@ def test_a_fork_is_a_copy_that_goes_its_own_way(fleet: Fleet) -> None:
             cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}})
             assert not fork.exists("cm/later")
         assert cluster.exists("widget/first", namespace="things")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda cluster: cluster.get("pod/x"), id="get"),
+        pytest.param(lambda cluster: cluster.environment, id="environment"),
+        pytest.param(lambda cluster: cluster.version, id="version"),
+        pytest.param(lambda cluster: cluster.fork(), id="fork"),
+        pytest.param(lambda cluster: cluster.wait_for("pod/x"), id="wait"),
+        pytest.param(lambda cluster: cluster.logs(), id="logs"),
+        pytest.param(lambda cluster: cluster.faults.add(resources="pods", error=500), id="faults"),
+    ],
+)
+def test_what_is_used_too_early_or_too_late_says_so(fleet: Fleet, use: Callable[[Cluster], Any]) -> None:
+    cluster = Cluster("1.34", fleet=fleet)
+    with pytest.raises(TestingError, match=f"{cluster.name} is not started; use it as a context manager"):
+        use(cluster)
+    assert "not started" in repr(cluster)
+    assert not hasattr(cluster, "anything")
+
+
+def test_a_closed_cluster_is_not_started_again(fleet: Fleet) -> None:
+    with Cluster("1.34", fleet=fleet) as cluster:
+        assert cluster.start() is cluster
+    for again in (cluster.start, cluster.fork):
+        with pytest.raises(TestingError, match="is closed, and deleted"):
+            again()
+
+
+def test_names_are_given_either_way(shared: Cluster) -> None:
+    shared.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "either"}})
+    assert shared.patch("configmap/either", {"data": {"a": "1"}})["data"] == {"a": "1"}
+    assert shared.patch("cm/either", body={"data": {"a": "2"}})["data"] == {"a": "2"}
+    assert shared.patch("cm", "either", [{"op": "remove", "path": "/data"}], type="json").get("data") is None
+    assert shared.request("get", "/version")["major"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        pytest.param(lambda c: c.patch("cm/a", {}, type="apply"), "expected a body and type='merge' or", id="type"),
+        pytest.param(lambda c: c.patch("cm/a"), "found nothing to change", id="no body"),
+        pytest.param(lambda c: c.events("web"), "expected something like \"pod/web-1\", found 'web'", id="events"),
+        pytest.param(lambda c: c.logs("deployment/a"), "expected the name of a pod, found", id="logs"),
+        pytest.param(lambda c: c.pods.crash("sts/a"), 'the name of a pod, found "sts/a"', id="crash"),
+        pytest.param(lambda c: c.pods.crash("a", code="x"), "an exit code from 0 to 255, found 'x'", id="code"),
+        pytest.param(lambda c: c.nodes.lose("pod/a"), "expected the name of a node", id="lose"),
+        pytest.param(lambda c: c.request("GET", "version"), "expected a path such as", id="path"),
+        pytest.param(lambda c: c.wait_for(True), "True is no condition: expected something like", id="no condition"),
+        pytest.param(lambda c: c.wait_for("pod/a", "soon"), "'soon' is no duration", id="no duration"),
+        pytest.param(lambda c: c.pods.serve("service/a", 443, "https://localhost:1"), "HOST:PORT", id="serve"),
+    ],
+)
+def test_slips_are_told_in_one_line(shared: Cluster, call: Callable[[Cluster], Any], words: str) -> None:
+    with pytest.raises(TestingError, match=words) as failure:
+        call(shared)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_condition_that_has_to_be_awaited_is_not_taken_for_true(shared: Cluster) -> None:
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(TestingError, match=r"await AsyncCluster.of\(cluster\).wait_for"):
+        shared.wait_for(never)
+
+
+def test_keys_that_are_not_there_yet_are_waited_for(shared: Cluster) -> None:
+    shared.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "keys"}})
+    with pytest.raises(WaitTimeout, match=r"not true after 0.1 s; it failed: KeyError 'data'"):
+        shared.wait_for(lambda: shared.get("cm/keys")["data"]["x"] == "y", "100ms")
 
 
 def test_objects_are_read_changed_and_deleted(shared: Cluster) -> None:
@@ -169,7 +243,7 @@ def test_closed_clusters_are_deleted_and_say_so(fleet: Fleet) -> None:
         kubeconfig = cluster.kubeconfig
         assert kubeconfig.stat().st_mode & 0o777 == 0o600
     assert not kubeconfig.exists()
-    with pytest.raises(TestingError, match="is not started, or closed already"):
+    with pytest.raises(TestingError, match="is closed, and deleted"):
         cluster.get("ns/default")
     path = f"/apis/kloster.dev/v1alpha1/namespaces/default/virtualclusters/{cluster.name}"
     for _ in range(200):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client
 
 from kloster.testing import TestingError, documents
 
@@ -43,9 +44,23 @@ def test_what_others_need_goes_first() -> None:
     assert (names(first), names(rest)) == (["c"], ["a", "b"])
 
 
+def test_text_means_what_it_means_to_kubectl() -> None:
+    (found,) = documents.read(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {day: 2020-01-01, at: 22:22, on: x, z: 017}\n"
+    )
+    assert found["data"] == {"day": "2020-01-01", "at": "22:22", "true": "x", "z": 15}
+    assert documents.read("") == documents.read("\n") == documents.read([]) == []
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
+        pytest.param("nowhere/", "nowhere cannot be read: No such file or directory", id="no-folder"),
+        pytest.param("https://example.com/a.yaml", "is a URL; apply what you have downloaded", id="url"),
+        pytest.param(None, "expected objects as dictionaries, YAML text, files .* found NoneType", id="none"),
+        pytest.param(b"kind: Pod", "found bytes", id="bytes"),
+        pytest.param(client.V1Pod(), "found V1Pod", id="model"),
+        pytest.param({"apiVersion": "v1", "kind": "Pod", "metadata": "x"}, "has no metadata.name", id="metadata"),
         pytest.param("nowhere.yaml", "nowhere.yaml cannot be read: No such file or directory", id="no-file"),
         pytest.param("a: [", "the text given is no YAML", id="no-yaml"),
         pytest.param("just words", "document 1 of the text given is no Kubernetes object", id="no-object"),
@@ -55,7 +70,7 @@ def test_what_others_need_goes_first() -> None:
         ),
     ],
 )
-def test_what_cannot_be_applied_is_named(source: documents.Source, words: str) -> None:
+def test_what_cannot_be_applied_is_named(source: Any, words: str) -> None:
     with pytest.raises(TestingError, match=words):
         documents.read(source)
 

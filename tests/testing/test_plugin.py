@@ -104,10 +104,11 @@ def test_a_run_by_kloster_run_is_of_its_version_and_kept_in_its_folder(
     [
         ('"1.12"', "*@pytest.mark.kubernetes: Kubernetes version '1.12' is not supported; supported are 1.31*"),
         ("", "*@pytest.mark.kubernetes names no version; write for example*"),
+        ("['1.31', '1.32']", "*versions are texts such as \"1.31\", found *'1.31', '1.32'*"),
         ("since='1.31'", "*@pytest.mark.kubernetes has no argument since; it takes versions alone*"),
         ("1.31", '*versions are texts such as "1.31", found 1.31*'),
     ],
-    ids=["unknown", "none", "argument", "number"],
+    ids=["unknown", "none", "list", "argument", "number"],
 )
 def test_slips_in_the_marker_are_one_clear_line(run: pytest.Pytester, marker: str, words: str) -> None:
     run.makepyfile(
@@ -122,7 +123,7 @@ def test_slips_in_the_marker_are_one_clear_line(run: pytest.Pytester, marker: st
     found = run.runpytest_subprocess()
     assert found.ret != 0
     found.stdout.fnmatch_lines([words])
-    assert not [line for line in found.outlines if "Traceback" in line or "plugin.py" in line]
+    assert not [line for line in found.outlines if "Traceback" in line or "plugin.py" in line or "During" in line]
 
 
 def test_the_marker_without_a_cluster_is_told(run: pytest.Pytester) -> None:

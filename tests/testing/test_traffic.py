@@ -108,6 +108,29 @@ def test_rules_choose_by_verb_resource_name_and_agent(cluster: Cluster, client: 
     assert cluster.faults.hits() == [0, 0, 1]
 
 
+def test_resources_have_short_names_too(cluster: Cluster, client: Blocking) -> None:
+    cluster.faults.add(resources=["deployments", "sa"], error=500)
+    for path in ("/apis/apps/v1/deployments", "/api/v1/serviceaccounts"):
+        with pytest.raises(StatusError, match="a test has asked for this error"):
+            client.get(path)
+    for name in ("deployments", "deploy", "Deployment", "deployments.apps"):
+        assert [one.resource for one in cluster.requests.find(resource=name)] == ["deployments.apps"]
+    cluster.faults.add(resources="widgets.example.com/status", error=500)  # their definition may come later
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        pytest.param({"resource": "deploymets"}, 'no resource "deploymets"; did you mean deployments', id="resource"),
+        pytest.param({"verb": "LIST"}, "verb: expected one of get, list", id="verb"),
+        pytest.param({"status": "409"}, "status: expected a number such as 409, found '409'", id="status"),
+    ],
+)
+def test_what_can_never_be_found_is_refused(cluster: Cluster, wanted: dict[str, Any], words: str) -> None:
+    with pytest.raises(TestingError, match=words):
+        cluster.requests.find(**wanted)
+
+
 def test_answers_are_late(cluster: Cluster, client: Blocking) -> None:
     with cluster.faults.during(resources="configmaps", latency=0.3):
         began = time.monotonic()
@@ -153,10 +176,23 @@ def test_chance_comes_from_the_seed(cluster: Cluster, client: Blocking) -> None:
         ({"error": 500, "verbs": [1]}, r"rules\[0\].verbs: expected patterns"),
         ({"stale": 301}, r"rules\[0\].stale: expected at most 300 seconds, found 301"),
         ({"cut": 1, "cut_with": "fire"}, r"rules\[0\].cut_with: expected one of end, reset, expired, found 'fire'"),
+        ({"error": 500, "verbs": "LIST"}, r"rules\[0\].verbs: expected get, .*, write, or a pattern, found 'LIST'"),
+        ({"error": 500, "probability": 50}, r"rules\[0\].probability: expected a number from 0 to 1, found 50"),
         ({"webhook": "slow"}, r"rules\[0\].webhook: expected one of timeout, refused, found 'slow'"),
         ({"webhook": "refused", "error": 500}, r"rules\[0\]: webhook is about calls to webhooks and stands alone"),
     ],
-    ids=["code", "nothing", "negative", "pattern", "too stale", "how to cut", "webhook", "webhook and more"],
+    ids=[
+        "code",
+        "nothing",
+        "negative",
+        "pattern",
+        "too stale",
+        "how to cut",
+        "verb",
+        "probability",
+        "webhook",
+        "webhook and more",
+    ],
 )
 def test_wrong_rules_are_refused(cluster: Cluster, rule: dict[str, Any], words: str) -> None:
     with pytest.raises(StatusError, match=words):

@@ -8,6 +8,7 @@ become texts, as in JSON; a repeated key is noted, and the last one counts.
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -29,11 +30,12 @@ class _Loader(yaml.CSafeLoader):
 
     found: list[str]
     made = 0
+    most: float = MOST_NODES
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
         self.made += 1
-        if self.made > MOST_NODES:
-            raise yaml.YAMLError(f"a document may have at most {MOST_NODES} values")
+        if self.made > self.most:
+            raise yaml.YAMLError(f"a document may have at most {self.most} values")
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
@@ -141,6 +143,25 @@ def load(body: bytes) -> tuple[Any, list[str]]:
         raise _reworded(error, body) from error
     except (ValueError, OverflowError, RecursionError, AttributeError, TypeError) as error:
         # A number of a hundred thousand digits, a thousand levels, a tag that does not fit its value.
+        raise yaml.YAMLError(str(error)) from error
+    finally:
+        loader.dispose()
+
+
+class _OwnLoader(_Loader):
+    """For text of who runs this process: nobody else waits."""
+
+    most = math.inf
+
+
+def documents(text: str) -> Iterator[Any]:
+    """All documents of the caller's own text, however large. Raises yaml.YAMLError."""
+    loader = _OwnLoader(text)
+    loader.found = []
+    try:
+        while loader.check_data():  # type: ignore[no-untyped-call]
+            yield loader.get_data()
+    except (ValueError, OverflowError, RecursionError, AttributeError, TypeError) as error:
         raise yaml.YAMLError(str(error)) from error
     finally:
         loader.dispose()

@@ -16,7 +16,7 @@ from kloster.testing.cluster import DEFAULT_NAMESPACE, Cluster
 from kloster.testing.documents import Source
 from kloster.testing.fleets import Fleet
 from kloster.testing.libraries import library
-from kloster.testing.waiting import Trials, pauses
+from kloster.testing.waiting import Trials, checked, pauses
 
 T = TypeVar("T")
 
@@ -108,8 +108,8 @@ class AsyncCluster:
     async def patch(
         self,
         resource: str,
-        name: str,
-        body: Any,
+        name: Any = "",
+        body: Any = None,
         *,
         type: str = "merge",
         namespace: str = DEFAULT_NAMESPACE,
@@ -127,14 +127,15 @@ class AsyncCluster:
     async def wait_for(
         self,
         condition: str | Callable[[], T | Awaitable[T]],
-        timeout: float = 30.0,
+        timeout: float | str = 30.0,
         *,
         namespace: str = DEFAULT_NAMESPACE,
     ) -> T | Any:
+        limit = checked(condition, timeout)
         if isinstance(condition, str):
-            return await asyncio.to_thread(self.cluster.wait_for, condition, timeout, namespace=namespace)
+            return await asyncio.to_thread(self.cluster.wait_for, condition, limit, namespace=namespace)
         trials = Trials()
-        for pause in pauses(timeout):
+        for pause in pauses(limit):
             with trials.one():
                 result = condition()
                 if inspect.isawaitable(result):
@@ -143,7 +144,7 @@ class AsyncCluster:
             if trials.result:
                 return trials.result
             await asyncio.sleep(pause)
-        raise await asyncio.to_thread(self.cluster.timed_out, condition, timeout, trials.seen)
+        raise await asyncio.to_thread(self.cluster.timed_out, condition, limit, trials.seen)
 
     async def events(self, about: str = "", *, namespace: str = "") -> Sequence[dict[str, Any]]:
         return await asyncio.to_thread(self.cluster.events, about, namespace=namespace)

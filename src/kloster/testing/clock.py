@@ -16,6 +16,7 @@ expired by the cluster's.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -63,8 +64,10 @@ def seconds(text: str | float | timedelta) -> float:
         if not parts or "".join(number + unit for number, unit in parts) != text:
             raise TestingError(f"{text!r} is no duration; write for example 30d, 1h30m or 90s")
         found = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    else:
+    elif isinstance(text, int | float) and math.isfinite(text):
         found = float(text)
+    else:
+        raise TestingError(f"{text!r} is no duration; write for example 30d, 1h30m or 90s, or seconds as a number")
     if found < 0:
         raise TestingError("time does not go back")
     return found

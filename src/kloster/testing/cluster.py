@@ -11,10 +11,11 @@ gives them; what the API refuses is raised as StatusError with the complete Stat
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Resource
@@ -26,9 +27,9 @@ from kloster.testing.fleets import AGENT, Fleet, common
 from kloster.testing.libraries import Libraries
 from kloster.testing.nodes import Nodes
 from kloster.testing.pods import Pods
-from kloster.testing.resources import ACCEPT, Resources
+from kloster.testing.resources import ACCEPT, Resources, bare
 from kloster.testing.traffic import Faults, Requests
-from kloster.testing.waiting import Trials, pauses
+from kloster.testing.waiting import Trials, checked, pauses
 
 T = TypeVar("T")
 
@@ -39,6 +40,8 @@ PATCHES = {
     "json": "application/json-patch+json",
 }
 _APPLY = "application/apply-patch+yaml"
+_LATER = frozenset({"fleet", "version", "kubeconfig", "kubeconfig_dict", "resources"})
+"""What a cluster has once it is started."""
 
 
 class Cluster(Libraries):
@@ -75,12 +78,14 @@ class Cluster(Libraries):
             self.spec["kubernetesVersion"] = virtualclusters.version(version)
         self._fleet = fleet
         self._known: Resources | None = None
-        self._begun = self._started = False
+        self._begun = self._started = self._closed = False
 
     # -- being there ------------------------------------------------------------------------------------------------
 
     def begin(self) -> Self:
         """Have the cluster made in the background; `start` waits for it."""
+        if self._closed:
+            raise TestingError(f"cluster {self.name} is closed, and deleted; make a new Cluster, or fork another one")
         if not self._begun:
             self.fleet = self._fleet or common()
             virtualclusters.begin(self.fleet, self.name, self.spec)
@@ -90,6 +95,8 @@ class Cluster(Libraries):
     def start(self) -> Self:
         """Make the cluster; when this returns, it answers."""
         self.begin()
+        if self._started:
+            return self
         return self._reach(virtualclusters.wait_ready(self.fleet, self.name))
 
     def join(self) -> Self:
@@ -102,6 +109,7 @@ class Cluster(Libraries):
 
         workloads   ``run``, or ``suspended``: its pods are not run until its VirtualCluster says so
         """
+        self._check_started()
         spec = {**self.spec, "from": {"name": self.name}, "workloads": workloads}
         fork = Cluster(name=name, fleet=self.fleet, spec=spec)
         fork._known = self.resources
@@ -121,7 +129,7 @@ class Cluster(Libraries):
     def close(self) -> None:
         """Have the cluster deleted, in the background. Idempotent."""
         if self._started:
-            self._started = False
+            self._started, self._closed = False, True
             self._api.close()
             self.kubeconfig.unlink(missing_ok=True)
             if self.fleet.running:  # otherwise it went with the fleet
@@ -134,7 +142,22 @@ class Cluster(Libraries):
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Cluster {self.name} {getattr(self, 'version', '(not started)')}>"
+        return f"<Cluster {self.name} {self.__dict__.get('version', '(not started)')}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What is there when it is started was asked for before."""
+            if name in _LATER:
+                self._check_started()
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _check_started(self) -> None:
+        """Raises TestingError."""
+        if self._closed:
+            raise TestingError(f"cluster {self.name} is closed, and deleted")
+        if not self._started:
+            raise TestingError(f"cluster {self.name} is not started; use it as a context manager, or call start()")
 
     # -- objects ----------------------------------------------------------------------------------------------------
 
@@ -143,10 +166,11 @@ class Cluster(Libraries):
         return self._ask(method, path, query, body, kind)
 
     def _ask(self, method: str, path: str, query: Mapping[str, str], *rest: Any, **options: Any) -> Any:
-        if not self._started:
-            raise TestingError(f"cluster {self.name} is not started, or closed already")
+        self._check_started()
+        if not path.startswith("/"):
+            raise TestingError(f'request: expected a path such as "/version", found {path!r}')
         try:
-            return self._api.request(method, path, query, *rest, **options)
+            return self._api.request(method.upper(), path, query, *rest, **options)
         except OSError as error:
             raise self.fleet.gone(error) from error
 
@@ -202,14 +226,22 @@ class Cluster(Libraries):
     def patch(
         self,
         resource: str,
-        name: str,
-        body: Any,
+        name: Any = "",
+        body: Any = None,
         *,
         type: str = "merge",
         namespace: str = DEFAULT_NAMESPACE,
         subresource: str = "",
     ) -> dict[str, Any]:
-        """Change an object by a merge, strategic or json patch. Returns it."""
+        """Change an object by a merge, strategic or json patch. Returns it.
+
+        By ``patch("deployment", "web", {…})`` or ``patch("deployment/web", {…})``.
+        """
+        if not isinstance(name, str):
+            name, body = "", name
+        if type not in PATCHES or body is None:
+            what = f"type {type!r}" if body is not None else "nothing to change"
+            raise TestingError(f"patch: expected a body and type={' or '.join(map(repr, PATCHES))}, found {what}")
         path = self._path(resource, name, namespace, subresource)
         changed: dict[str, Any] = self.request("PATCH", path, body, PATCHES[type])
         return changed
@@ -231,7 +263,7 @@ class Cluster(Libraries):
             resource, _, name = resource.partition("/")
         if not name:
             raise TestingError(f'which {resource}? Name it: "{resource}/NAME"; for all of them: list("{resource}")')
-        return self.resources.named(resource).path(namespace, name, subresource)
+        return self.resources.named(resource).path(namespace or DEFAULT_NAMESPACE, name, subresource)
 
     def _found(self, path: str) -> dict[str, Any] | None:
         try:
@@ -245,19 +277,23 @@ class Cluster(Libraries):
     # -- waiting ----------------------------------------------------------------------------------------------------
 
     def wait_for(
-        self, condition: str | Callable[[], T], timeout: float = 30.0, *, namespace: str = DEFAULT_NAMESPACE
+        self, condition: str | Callable[[], T], timeout: float | str = 30.0, *, namespace: str = DEFAULT_NAMESPACE
     ) -> T | Any:
         """Wait until a condition is true. Raises WaitTimeout, which shows what was there instead.
 
         condition   as ``kubectl wait`` has it, such as ``deployment/web condition=Available`` (see `conditions`):
                     returns the object (None after a deletion); or something to call: returns its first true result.
-                    What is not found, and failed assertions, count as not yet true
+                    What is not found (keys and items, too), and failed assertions, count as not yet true
+        timeout     in seconds, or such as ``"2m"``
         """
+        __tracebackhide__ = True  # pytest shows the caller's line, not what waits below it
+        limit = checked(condition, timeout)
         if isinstance(condition, str):
-            return self._wait_object(conditions.parse(condition), condition, timeout, namespace)
-        return self._wait_called(condition, timeout)
+            return self._wait_object(conditions.parse(condition), condition, limit, namespace)
+        return self._wait_called(condition, limit)
 
     def _wait_object(self, wanted: conditions.Wanted, text: str, timeout: float, namespace: str) -> Any:
+        __tracebackhide__ = True
         path = self._path(wanted.resource, wanted.name, namespace)
         found: dict[str, Any] | None = None
         for pause in pauses(timeout):
@@ -272,10 +308,14 @@ class Cluster(Libraries):
         )
 
     def _wait_called(self, condition: Callable[[], T], timeout: float) -> T:
+        __tracebackhide__ = True
         trials = Trials()
         for pause in pauses(timeout):
             with trials.one():
                 trials.result = result = condition()
+            if inspect.iscoroutine(trials.result):
+                trials.result.close()
+                raise TestingError(f"{condition!r} has to be awaited: await AsyncCluster.of(cluster).wait_for(…)")
             if trials.result:
                 return result
             time.sleep(pause)
@@ -298,6 +338,8 @@ class Cluster(Libraries):
         fields = ""
         if about:
             resource, _, name = about.partition("/")
+            if not name:
+                raise TestingError(f'events: expected something like "pod/web-1", found {about!r}')
             wanted: Resource = self.resources.named(resource)
             fields = f"involvedObject.kind={wanted.kind},involvedObject.name={name}"
             namespace = namespace if wanted.namespaced else DEFAULT_NAMESPACE
@@ -310,7 +352,7 @@ class Cluster(Libraries):
         if not pod:
             return self.fleet.directory.log.read_text(errors="replace")
         query = {"container": container, "previous": "true" if previous else ""}
-        path = self._path("pods", pod.rpartition("/")[2], namespace, "log")
+        path = self._path("pods", bare("pod", pod), namespace, "log")
         return str(self.request("GET", path, **{key: value for key, value in query.items() if value}))
 
     def dump(self, folder: str | Path) -> Path:

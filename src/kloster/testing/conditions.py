@@ -16,7 +16,7 @@ from typing import Any
 from kloster.apimachinery import jsonpath
 from kloster.testing.errors import TestingError
 
-_FORM = re.compile(r"^\s*([^\s/]+)/(\S+)(?:\s+(?:for=)?(.+?))?\s*$", re.DOTALL)
+_FORM = re.compile(r"^\s*([^\s/]+)/(\S+)(?:\s+(?:(?:--)?for=)?(.+?))?\s*$", re.DOTALL)
 
 USAGE = (
     'expected something like "deployment/web condition=Available", "pod/x jsonpath={.status.phase}=Running", '

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kloster.apiserver import yaml_text
 from kloster.testing.errors import TestingError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -40,13 +41,22 @@ def _documents(source: Source) -> Iterator[tuple[Any, str]]:
         yield from _file(source)
     elif isinstance(source, str):
         yield from _file(Path(source)) if _is_path(source) else _parse(source, "the text given")
-    else:
+    elif isinstance(source, Sequence | Iterator | Set) and not isinstance(source, bytes):
         for one in source:
             yield from _documents(one)
+    else:
+        raise TestingError(
+            "expected objects as dictionaries, YAML text, files or folders (a str or Path), or several of them, "
+            f"found {type(source).__name__}"
+        )
 
 
 def _is_path(text: str) -> bool:
-    return "\n" not in text and (text.endswith(SUFFIXES) or Path(text).is_dir())
+    if not text or "\n" in text:
+        return False
+    if "://" in text:
+        raise TestingError(f"{text} is a URL; apply what you have downloaded from there")
+    return text.endswith((*SUFFIXES, "/")) or Path(text).is_dir()
 
 
 def _file(path: Path) -> Iterator[tuple[Any, str]]:
@@ -58,15 +68,17 @@ def _file(path: Path) -> Iterator[tuple[Any, str]]:
             yield from _file(one)
         return
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise TestingError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TestingError(f"{path} cannot be read: it is no UTF-8 text") from error
     yield from _parse(text, str(path))
 
 
 def _parse(text: str, origin: str) -> Iterator[tuple[Any, str]]:
     try:
-        for number, document in enumerate(yaml.load_all(text, Loader=yaml.CSafeLoader), 1):
+        for number, document in enumerate(yaml_text.documents(text), 1):
             if document is not None:
                 yield document, f"document {number} of {origin}"
     except yaml.YAMLError as error:
@@ -79,7 +91,7 @@ def _items(document: Any, origin: str) -> Iterator[dict[str, Any]]:
     if document["kind"] == "List":
         for item in document.get("items") or ():
             yield from _items(item, origin)
-    elif not (document.get("metadata") or {}).get("name"):
+    elif not isinstance(metadata := document.get("metadata") or {}, dict) or not metadata.get("name"):
         raise TestingError(f"{origin} ({document['kind']}) has no metadata.name, which applying needs")
     else:
         yield document

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from kloster.testing.clock import Clock
+from kloster.testing.resources import bare
 from kloster.workloads.lostnodes import LOST
 from kloster.workloads.pods import is_ready
 
@@ -44,10 +45,11 @@ class Nodes:
     def lose(self, node: str) -> None:
         """From now on nothing is heard of it. Raises StatusError 404 if none of the cluster's pods runs there."""
         now = self._cluster.clock.now().astimezone(UTC)
-        self._write(node, _shown(now))
+        self._write(bare("node", node), _shown(now))
 
     def recover(self, node: str) -> None:
         """It is there again. Returns when the cluster has seen that; none of its pods may be there any longer."""
+        node = bare("node", node)
         self._write(node, None)
         self._cluster.wait_for(lambda: self._is_back(node))
 

@@ -94,10 +94,13 @@ def _chosen(definition: Any) -> list[Any]:
         pytest.fail(f"{where} has no argument {', '.join(marker.kwargs)}; it takes versions alone", pytrace=False)
     if not marker.args:
         pytest.fail(f'{where} names no version; write for example @pytest.mark.{MARKER}("1.31", "1.37")', pytrace=False)
+    marked, wrong = [], ""
     try:
         marked = _versions(where, marker.args)
     except pytest.UsageError as error:
-        pytest.fail(str(error), pytrace=False)
+        wrong = str(error)
+    if wrong:  # outside of the handler, so that what was handled is not shown as well
+        pytest.fail(wrong, pytrace=False)
     if not asked:
         return marked
     both = [version for version in marked if version in asked]

@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self
 
 from kloster.nodes.simulated.executor import FAULT
 from kloster.testing.errors import TestingError
+from kloster.testing.resources import bare
 
 NAMESPACE = "default"
 STAND_INS = "/kloster.dev/testing/stand-ins"
@@ -87,6 +88,8 @@ class Pods:
 
     def crash(self, pod: str, *, code: int = 1, container: str = "", namespace: str = NAMESPACE) -> None:
         """Its containers (or one) end with this exit code."""
+        if not isinstance(code, int) or not 0 <= code <= 255:
+            raise TestingError(f"crash: expected an exit code from 0 to 255, found {code!r}")
         self._end(pod, "crash", code, container, namespace)
 
     def oom_kill(self, pod: str, *, container: str = "", namespace: str = NAMESPACE) -> None:
@@ -95,16 +98,19 @@ class Pods:
 
     def hang(self, pod: str, *, container: str = "", namespace: str = NAMESPACE) -> None:
         """Its containers (or one) run on and are ready no longer, as if their readiness probes failed."""
+        pod = bare("pod", pod)
         self._write(pod, "hang", container, namespace)
         self._cluster.wait_for(f"pod/{pod} condition=Ready=False", namespace=namespace)
 
     def recover(self, pod: str, *, container: str = "", namespace: str = NAMESPACE) -> None:
         """What hung is ready again."""
+        pod = bare("pod", pod)
         self._write(pod, "recover", container, namespace)
         self._cluster.wait_for(f"pod/{pod} condition=Ready", namespace=namespace)
 
     def evict(self, pod: str, *, namespace: str = NAMESPACE) -> None:
         """By the Eviction API, which keeps PodDisruptionBudgets: StatusError 429 if they do not allow it."""
+        pod = bare("pod", pod)
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -131,13 +137,14 @@ class Pods:
         Returns what ends it, which can be a context; otherwise it lasts as long as the cluster. Forks begin without.
         """
         kind, _, name = what.rpartition("/")
-        host, _, at = address.rpartition(":")
-        if kind not in ("", "pod", "service") or not host or not at.isdecimal():
+        host, _, at = str(address).rpartition(":")
+        if kind not in ("", "pod", "service") or not host or "/" in host or not at.isdecimal():
             raise TestingError(f'serve: expected "service/NAME" or "POD" and "HOST:PORT", found {what!r}, {address!r}')
         wanted = {"kind": kind or "pod", "namespace": namespace, "name": name, "port": port}
         return StandIn(self._cluster, {**wanted, "host": host.strip("[]"), "at": int(at)})
 
     def _end(self, pod: str, kind: str, code: int, container: str, namespace: str) -> None:
+        pod = bare("pod", pod)
         before = self._write(pod, f"{kind} code={code}", container, namespace)
         self._cluster.wait_for(
             lambda: _ended(self._cluster.get("pod", pod, namespace=namespace), before), namespace=namespace

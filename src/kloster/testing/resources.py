@@ -12,6 +12,14 @@ from kloster.testing.errors import TestingError
 ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 
+def bare(kind: str, text: str) -> str:
+    """``web-1`` of ``pod/web-1``, ``pods/web-1`` or ``web-1``. Raises TestingError for another kind's."""
+    before, slash, name = text.rpartition("/")
+    if slash and before not in (kind, f"{kind}s"):
+        raise TestingError(f'expected the name of a {kind}, found "{text}"')
+    return name
+
+
 class Resources:
     """What a cluster serves, as its discovery documents said when something was looked for and not known yet.
 

@@ -17,19 +17,42 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-from kloster.apiserver.rehearsal.faults import READING
+from kloster.apiserver.rehearsal.faults import READING, VERBS
 from kloster.apiserver.rehearsal.recording import Recorded
 from kloster.testing.errors import TestingError
+from kloster.testing.resources import Resources
 
 PATH = "/kloster.dev/testing"
+RECORDED = (*VERBS, "post", "put", "head", "options")
+"""The last of what is no resource."""
 
 
 class Cluster(Protocol):
     """Who is asked."""
 
+    @property
+    def resources(self) -> Resources: ...
+
     def request(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str
     ) -> Any: ...
+
+
+def full_name(cluster: Cluster, pattern: str) -> str:
+    """``deployments.apps`` for ``deployments``, ``deploy`` and ``Deployment``; a real pattern as it is.
+
+    A name that fits nothing would make a test that cannot fail. Raises TestingError.
+    """
+    if not pattern or any(one in pattern for one in "*?["):
+        return pattern
+    name, slash, subresource = pattern.partition("/")
+    try:
+        found = cluster.resources.named(name)
+    except TestingError:
+        if "." in name:  # its definition may come later
+            return pattern
+        raise
+    return (f"{found.plural}.{found.group}" if found.group else found.plural) + slash + subresource
 
 
 class Requests:
@@ -54,7 +77,16 @@ class Requests:
         user: str = "*",
         status: int | None = None,
     ) -> list[Recorded]:
-        """Those that fit, in order. A `namespace` of "" is that of requests for all namespaces, None is any."""
+        """Those that fit, in order. A `namespace` of "" is that of requests for all namespaces, None is any.
+
+        A name of a resource that the cluster knows, such as ``deployments`` or ``deploy``, stands for its full one,
+        ``deployments.apps``; pods/log and so on are others.
+        """
+        resource = full_name(self._cluster, resource)
+        if not any(fnmatchcase(one, verb) for one in RECORDED):
+            raise TestingError(f"verb: expected one of {', '.join(RECORDED)}, or a pattern for some, found {verb!r}")
+        if status is not None and not isinstance(status, int):
+            raise TestingError(f"status: expected a number such as 409, found {status!r}")
         return [
             one
             for one in self._all()
@@ -130,6 +162,7 @@ class Faults:
     ) -> None:
         """One more rule; see `kloster.apiserver.rehearsal.faults.Rule`. What has happened counts anew for all.
 
+        resources  such as ``pods``, ``deployments`` (in full: ``deployments.apps``), ``widgets.example.com/status``
         verbs      get, list, watch, create, update, patch, apply, delete, deletecollection, or read, write
         error      409, 429, 500, 503 or 504
         latency    seconds
@@ -139,9 +172,10 @@ class Faults:
         webhook    timeout or refused: what becomes of calls to webhooks that such requests cause, whoever makes them
         times      how often at most; 0: without end
         """
+        chosen = [resources] if isinstance(resources, str) else resources
         rule = {
             "verbs": verbs,
-            "resources": resources,
+            "resources": [full_name(self._cluster, one) for one in chosen],
             "namespaces": namespaces,
             "names": names,
             "agents": agents,

@@ -28,14 +28,14 @@ TRANSIENT = ("InternalError", "HostConflict")
 def version(text: str) -> str:
     """``1.34``, ``v1.34.4`` → ``1.34``. Raises TestingError naming what there is."""
     try:
-        return versions.one(text)
+        return versions.one(str(text))
     except ValueError as error:
         raise TestingError(str(error)) from error
 
 
 def named(pattern: str) -> str:
     """A name: the pattern with six random letters in place of ``*``."""
-    return pattern.replace("*", "".join(secrets.choice(LETTERS) for _ in range(6)))
+    return str(pattern).replace("*", "".join(secrets.choice(LETTERS) for _ in range(6)))
 
 
 def begin(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:

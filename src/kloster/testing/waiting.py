@@ -8,9 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from kloster.apimachinery.errors import StatusError
+from kloster.testing.clock import seconds
+from kloster.testing.conditions import USAGE
+from kloster.testing.errors import TestingError
 
 LONGEST = 0.05
 FIRST = 0.003
+
+
+def checked(condition: object, timeout: float | str) -> float:
+    """The seconds to wait for it. Raises TestingError if it is nothing that can be waited for."""
+    if not isinstance(condition, str) and not callable(condition):
+        raise TestingError(f"{condition!r} is no condition: {USAGE}, or a function")
+    return seconds(timeout) if isinstance(timeout, str) else timeout
 
 
 def pauses(timeout: float) -> Iterator[float]:
@@ -32,7 +42,7 @@ class Trials:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """One try. What is not found, and failed assertions, count as not yet true."""
+        """One try. What is not found, in the cluster or in an object, and failed assertions count as not yet true."""
         self.result, self._error = None, ""
         try:
             yield
@@ -40,6 +50,8 @@ class Trials:
             if error.code != 404:
                 raise
             self._error = f"it found nothing: {error.message}"
+        except LookupError as error:
+            self._error = f"it failed: {type(error).__name__} {error}"
         except AssertionError as error:
             self._error = f"it failed: {error or 'an assertion without a message'}"
 

@@ -17,6 +17,8 @@ from typing import Any
 from kloster.apiserver.rehearsal.lag import LONGEST
 
 READING = frozenset({"get", "list", "watch"})
+VERBS = ("get", "list", "watch", "create", "update", "patch", "apply", "delete", "deletecollection")
+KINDS = ("read", "write")
 ERRORS = (409, 429, 500, 503, 504)
 LONGEST_LATENCY = 300.0
 MOST_RULES = 100
@@ -165,6 +167,11 @@ def _rule(number: int, given: Any) -> Rule:
     rule = Rule(**values)
     if rule.error and rule.error not in ERRORS:
         raise ValueError(f"{where}.error: expected one of {', '.join(map(str, ERRORS))}, found {rule.error}")
+    for verb in rule.verbs:
+        if verb not in KINDS and not any(fnmatchcase(one, verb) for one in VERBS):
+            raise ValueError(f"{where}.verbs: expected {', '.join((*VERBS, *KINDS))}, or a pattern, found {verb!r}")
+    if rule.probability > 1:
+        raise ValueError(f"{where}.probability: expected a number from 0 to 1, found {rule.probability:g}")
     if rule.stale > LONGEST:
         raise ValueError(f"{where}.stale: expected at most {LONGEST:g} seconds, found {rule.stale:g}")
     if not (rule.error or rule.latency or rule.cut or rule.stale or rule.webhook):
