@@ -24,6 +24,7 @@ from kloster import controllers
 from kloster.cli.__main__ import COMMANDS, application
 from kloster.fleet import spec
 from kloster.kinds.catalog import MINORS, catalog
+from kloster.runtime.api import Controller
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -86,9 +87,7 @@ def controller_page() -> str:
     """docs/reference/controllers.md"""
     rows = []
     for controller in (*controllers.TABLE, *controllers.HOST_TABLE):
-        module = inspect.getmodule(controller.reconcile)
-        first = (inspect.getdoc(module) or "").split("\n")[0].partition(": ")[2] if module else ""
-        rows.append(f"| `{controller.name}` | {first} |")
+        rows.append(f"| `{controller.name}` | {_purpose(controller)} |")
     listed = "\n".join(rows)
     return f"""{NOTE}
 # Controllers
@@ -101,6 +100,13 @@ The last one runs on the embedded host alone.
 |---|---|
 {listed}
 """
+
+
+def _purpose(controller: Controller) -> str:
+    """What its module's docstring says of it: in a line that begins with its name, where several share the module."""
+    lines = (inspect.getdoc(inspect.getmodule(controller.reconcile)) or "").splitlines() or [""]
+    own = [text for line in lines for name, _, text in [line.strip().partition(" ")] if name == controller.name]
+    return f"{own[0].strip()}." if own else lines[0].partition(": ")[2]
 
 
 def kinds() -> str:

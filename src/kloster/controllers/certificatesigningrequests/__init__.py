@@ -1,8 +1,8 @@
 """Three controllers of certificate signing requests: one approves, one signs, one clears away.
 
-    certificatesigningrequest-approving-controller   kubelets' own client certificates, where RBAC lets them ask
-    certificatesigningrequest-signing-controller     what is approved, for the signers of kubernetes.io
-    certificatesigningrequest-cleaner-controller     what is old
+    certificatesigningrequest-approving-controller   approves kubelets' own client certificates, where RBAC lets them ask
+    certificatesigningrequest-signing-controller     signs what is approved, for the signers of kubernetes.io
+    certificatesigningrequest-cleaner-controller     deletes requests that are done with, or that nobody has answered
 
 The key is not theirs: ``context.settings["sign"]`` signs (`Sign`); without it nothing is signed.
 
