@@ -106,6 +106,8 @@ def main() -> None:
     if asked.what == "show":
         return show(asked.minor, asked.kinds[0], asked.kinds[1])
     chosen = asked.kinds or kinds(asked.minor)
+    if asked.what != "record":
+        chosen = [kind for kind in chosen if corpus.is_recorded(asked.minor, kind)]
     if asked.what == "record":
         return record(asked.minor, chosen, asked.kubeconfig, asked.bin)
     if asked.what == "known":

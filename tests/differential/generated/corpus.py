@@ -49,6 +49,10 @@ def minors() -> list[str]:
     return sorted(found, key=lambda minor: int(minor.partition(".")[2]))
 
 
+def is_recorded(minor: str, kind: str) -> bool:
+    return _path(ANSWERS, minor, kind, "jsonl.xz").exists()
+
+
 def save(minor: str, kind: str, answers: Mapping[str, tuple[int, Answer]]) -> None:
     lines = [orjson.dumps([id, sum, found.status, found.warnings, found.body]) for id, (sum, found) in answers.items()]
     path = _path(ANSWERS, minor, kind, "jsonl.xz")
