@@ -360,10 +360,10 @@ async def test_there_is_room_for_so_many_and_the_longest_idle_leave_first(world:
     slots = [world.slot(cluster) for cluster in clusters]
     shard = world.shard
     shard.parking = Parking(after=1000.0, room=1, hurry=0.05)
-    for slot, ago in zip(slots, (20.0, 5.0, 10.0), strict=True):
-        slot.used = shard.clock.monotonic() - ago
 
     async def one_left() -> bool:
+        for slot, ago in zip(slots, (20.0, 5.0, 10.0), strict=True):  # what the host still tells a new one is a use
+            slot.used = shard.clock.monotonic() - ago
         await shard.park_idle(1000.0)
         return sum(slot.cluster is not None for slot in slots) == 1
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -328,18 +329,25 @@ def test_a_damaged_table_is_named(tmp_path: Path, text: str) -> None:
         Assignments.load(tmp_path / "workers.json", 2)
 
 
-def test_the_directory_of_sockets_is_short_and_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    deep = DataDir(tmp_path / ("x" * 100))
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A temporary folder whose path is short, wherever the tests' own are."""
+    with TemporaryDirectory(dir="/tmp", prefix="k") as folder:
+        yield Path(folder)
+
+
+def test_the_directory_of_sockets_is_short_and_private(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(short))
+    deep = DataDir(short / ("x" * 100))
     deep.prepare()
     found = deep.sockets()
-    assert found.parent == tmp_path
+    assert found.parent == short
     assert found == deep.sockets()
     found.chmod(0o777)
     with pytest.raises(DataDirError, match="is not a private directory of yours"):
         deep.sockets()
     found.rmdir()
-    found.symlink_to(tmp_path)
+    found.symlink_to(short)
     with pytest.raises(DataDirError, match="is not a private directory of yours"):
         deep.sockets()
 
