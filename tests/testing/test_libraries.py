@@ -68,6 +68,8 @@ def test_an_operator_of_kopf_runs_beside_the_test(cluster: Cluster) -> None:
     cluster.apply(DEFINITION)
     with cluster.kopf(str(HERE / "operator_kopf.py")) as runner:
         cluster.wait_for("widget/first jsonpath={.status.message}=size 3", namespace="things")
+        with pytest.raises(TestingError, match="an operator runs in this process already"), cluster.kopf("other.py"):
+            pass
     assert "Creation is processed" in runner.output
 
 

@@ -9,12 +9,15 @@ import contextlib
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kloster.testing.errors import TestingError
 
+_operating = threading.Lock()
+"""Held while an operator runs in a thread of this process."""
 _LOCATION = "KUBE_CONFIG_DEFAULT_LOCATION"
 
 
@@ -71,14 +74,25 @@ class Libraries:
         arguments   of ``kopf run``, such as the operator's file, ``"-n", "default"``; without a namespace it is ``-A``
         timeout     seconds that it may take to end
         Gives the ``kopf.testing.KopfRunner``; afterwards its ``output`` is what the operator has logged. An operator
-        that fails makes the block fail.
+        that fails makes the block fail. What is printed in the block is in `output`, too: kopf's runner has it so.
+
+        One at a time: kopf and the official client have one set of handlers and credentials for the whole process, so
+        that the first operator would work on the second one's cluster.
         """
         everywhere = () if {"-n", "--namespace", "-A", "--all-namespaces"} & set(arguments) else ("-A",)
         runner = library("kopf.testing").KopfRunner(
             ["run", *everywhere, "--standalone", *map(str, arguments)], timeout=timeout
         )
-        with self.in_environment(), runner:
-            yield runner
+        if not _operating.acquire(blocking=False):
+            raise TestingError(
+                "an operator runs in this process already, and kopf has one set of handlers and credentials for all; "
+                'run another one as a process: subprocess.Popen(["kopf", "run", "-A", …], env=cluster.environment)'
+            )
+        try:
+            with self.in_environment(), runner:
+                yield runner
+        finally:
+            _operating.release()
         if runner.exit_code:
             raise TestingError(f"the operator ended with exit code {runner.exit_code}:\n{runner.output[-3000:]}")
 

@@ -114,7 +114,7 @@ def parse(text: bytes) -> Policy:
     try:
         document = yaml.load(text, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PolicyError(f"failed decoding: {error}") from error
+        raise PolicyError(f"failed decoding: {' '.join(str(error).split())}") from error
     if not isinstance(document, Mapping) or not document.get("kind"):
         raise PolicyError("unknown group version field audit.k8s.io/__internal, Kind=Policy in policy")
     if (document.get("apiVersion"), document["kind"]) != ("audit.k8s.io/v1", "Policy"):
