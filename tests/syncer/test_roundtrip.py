@@ -865,6 +865,21 @@ class TestEvents:
 
     @staticmethod
     @syncing
+    async def test_what_was_said_of_a_pod_comes_up_while_it_is_going(world: World, dev: Virtual) -> None:
+        """The host's pod has gone, the tenant's has not yet: as for a moment with every pod, here for a finalizer."""
+        pod = await dev.pod("web", metadata={"finalizers": ["example.com/wait"]})
+        await world.settle()
+        (host,) = [one for one in await world.host.all(PODS) if one["metadata"]["name"].startswith("web-x-")]
+        await dev.delete(PODS, "web", grace_period_seconds=0)
+        await world.settle(1)
+        assert await dev.find(PODS, "web") is not None
+        assert await world.host.find(PODS, host["metadata"]["name"], host["metadata"]["namespace"]) is None
+        await say_late(world, host)
+        (event,) = await dev.events("Late")
+        assert event["involvedObject"]["uid"] == pod["metadata"]["uid"]
+
+    @staticmethod
+    @syncing
     async def test_what_was_said_of_a_pod_comes_up_after_it_has_gone(world: World, dev: Virtual) -> None:
         """The next pod of that name is another one."""
         first = await dev.pod("web")

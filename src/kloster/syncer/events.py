@@ -17,7 +17,7 @@ from kloster.kinds.core.events import TTL, last_written
 from kloster.runtime.api import Context, Controller, Key, Result
 from kloster.syncer import texts
 from kloster.syncer.engine import Syncer
-from kloster.syncer.names import Tenancy, virtual_key
+from kloster.syncer.names import UID, Tenancy, virtual_key
 
 ALL = Key("", "events")
 AT_ONCE = 8
@@ -76,7 +76,18 @@ def event_controller(syncer: Syncer) -> Controller:
                 departed.remember(host_name, change.old, context.clock.monotonic())
                 enqueue(ALL)
 
+        def host_pod_changed(change: Change) -> None:
+            """The host's pod goes first: until the tenant's has followed, nothing else tells which one it was."""
+            if change.new is None and change.old is not None:
+                host = change.old["metadata"]
+                found = virtual_key(change.old)
+                virtual = context.source.get(PODS, *found) if found is not None else None
+                if virtual is not None and host.get("annotations", {}).get(UID) == virtual["metadata"]["uid"]:
+                    departed.remember(host["name"], virtual, context.clock.monotonic())
+                    enqueue(ALL)
+
         ends = ExitStack()
+        ends.callback(syncer.hub.listen(PODS, syncer.tenancy, host_pod_changed))
         ends.callback(syncer.hub.listen(EVENTS, syncer.tenancy, changed, anything=True))
         ends.callback(context.source.subscribe(PODS, pod_changed))
         return ends.close
