@@ -110,6 +110,15 @@ def test_a_closed_cluster_is_not_started_again(fleet: Fleet) -> None:
             again()
 
 
+def test_a_name_is_free_again_once_its_cluster_is_closed(fleet: Fleet) -> None:
+    with Cluster("1.34", name="again", fleet=fleet) as first:
+        with pytest.raises(TestingError, match='"again" already exists'):
+            Cluster("1.34", name="again", fleet=fleet).start()
+        first.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}})
+    with Cluster("1.34", name="again", fleet=fleet) as second:
+        assert not second.exists("cm/mine")
+
+
 def test_names_are_given_either_way(shared: Cluster) -> None:
     shared.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "either"}})
     assert shared.patch("configmap/either", {"data": {"a": "1"}})["data"] == {"a": "1"}

@@ -26,10 +26,13 @@ class Deletions:
         self._wanted: queue.Queue[str | None] = queue.Queue(AT_ONCE)
         self._thread: threading.Thread | None = None
         self._until_gone = False
+        self.asked: set[str] = set()
+        """Every cluster that was to be deleted: its name is free again in a moment."""
         self._lock = threading.Lock()
 
     def begin(self, name: str) -> None:
         """Have the cluster deleted. Waits if too many are under way."""
+        self.asked.add(name)
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="kloster deletions", daemon=True)

@@ -46,11 +46,16 @@ def begin(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": dict(spec),
     }
-    try:
-        made: dict[str, Any] = fleet.request("POST", VIRTUAL_CLUSTERS.path(NAMESPACE), body)
-        return made
-    except StatusError as error:
-        raise TestingError(f'cluster "{name}" cannot be created: {error.message}') from error
+    ends = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            made: dict[str, Any] = fleet.request("POST", VIRTUAL_CLUSTERS.path(NAMESPACE), body)
+            return made
+        except StatusError as error:
+            going = error.code == 409 and name in fleet.deletions.asked
+            if not going or time.monotonic() > ends:
+                raise TestingError(f'cluster "{name}" cannot be created: {error.message}') from error
+        time.sleep(0.01)
 
 
 def wait_ready(fleet: Fleet, name: str) -> dict[str, Any]:
