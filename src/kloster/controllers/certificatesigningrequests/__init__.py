@@ -1,6 +1,6 @@
 """Three controllers of certificate signing requests: one approves, one signs, one clears away.
 
-    certificatesigningrequest-approving-controller   approves kubelets' own client certificates, where RBAC lets them ask
+    certificatesigningrequest-approving-controller   approves kubelets' own client certificates, where RBAC allows it
     certificatesigningrequest-signing-controller     signs what is approved, for the signers of kubernetes.io
     certificatesigningrequest-cleaner-controller     deletes requests that are done with, or that nobody has answered
 
