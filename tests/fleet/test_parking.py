@@ -361,11 +361,11 @@ async def test_there_is_room_for_so_many_and_the_longest_idle_leave_first(world:
     shard = world.shard
     shard.parking = Parking(after=1000.0, room=1, hurry=0.05)
 
-    async def one_left() -> bool:
-        for slot, ago in zip(slots, (20.0, 5.0, 10.0), strict=True):  # what the host still tells a new one is a use
-            slot.used = shard.clock.monotonic() - ago
-        await shard.park_idle(1000.0)
-        return sum(slot.cluster is not None for slot in slots) == 1
+    async def all_idle() -> bool:
+        return all(slot.is_idle(shard.clock.monotonic(), 0.3) for slot in slots)
 
-    await eventually(one_left)
+    await eventually(all_idle)  # what is busy yet is not parked, and another leaves in its place
+    for slot, ago in zip(slots, (20.0, 5.0, 10.0), strict=True):
+        slot.used = shard.clock.monotonic() - ago
+    await shard.park_idle(1000.0)
     assert slots[1].cluster is not None

@@ -11,6 +11,7 @@ gives them; what the API refuses is raised as StatusError with the complete Stat
 
 from __future__ import annotations
 
+import errno
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -119,8 +120,13 @@ class Cluster(Libraries):
         self.version: str = made["status"]["version"]
         self.kubeconfig_dict, text = virtualclusters.kubeconfig(self.fleet, self.name)
         self.kubeconfig = self.fleet.root / f"{self.name}.kubeconfig"
-        self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_bytes(text)
+        try:
+            self.kubeconfig.touch(mode=0o600)
+            self.kubeconfig.write_bytes(text)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise virtualclusters.no_space(self.fleet, self.name) from error
+            raise TestingError(f"{self.kubeconfig} cannot be written: {error.strerror}") from error
         self._api = Blocking(self.kubeconfig_dict, AGENT)
         self.resources = Resources(self._discover, self._known)
         self._started = True

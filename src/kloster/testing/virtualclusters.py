@@ -58,6 +58,11 @@ def begin(fleet: Fleet, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         time.sleep(0.01)
 
 
+def no_space(fleet: Fleet, name: str) -> TestingError:
+    root = fleet.directory.root
+    return TestingError(f'cluster "{name}" cannot be made: the disk of {root} is full; free some space')
+
+
 def wait_ready(fleet: Fleet, name: str) -> dict[str, Any]:
     """The VirtualCluster, ready. Raises TestingError with the fleet's reason if it cannot be."""
     ends = time.monotonic() + TIMEOUT
@@ -68,9 +73,7 @@ def wait_ready(fleet: Fleet, name: str) -> dict[str, Any]:
             return dict(found)
         refused = ready.get("status") == "False" and ready.get("reason") not in TRANSIENT
         if not refused and ends - time.monotonic() < TIMEOUT - PATIENCE and fleet.disk_is_full():
-            raise TestingError(
-                f'cluster "{name}" cannot be made: the disk of {fleet.directory.root} is full; free some space'
-            )
+            raise no_space(fleet, name)
         if refused or time.monotonic() > ends:
             with contextlib.suppress(StatusError):
                 fleet.request("DELETE", VIRTUAL_CLUSTERS.path(NAMESPACE, name))
