@@ -26,8 +26,9 @@ fi
 git clone --quiet --no-local "$here" "$root/home/kloster"
 
 mounted=()
-finish() { for place in "${mounted[@]}"; do umount -l "$place"; done; }
+finish() { for ((at = ${#mounted[@]} - 1; at >= 0; at--)); do umount -l "${mounted[at]}"; done; }
 trap finish EXIT
+mount --bind "$root" "$root"; mounted+=("$root")  # the root of a machine is a mount point
 mount -t proc proc "$root/proc"; mounted+=("$root/proc")
 mount --rbind /dev "$root/dev"; mount --make-rslave "$root/dev"; mounted+=("$root/dev")
 

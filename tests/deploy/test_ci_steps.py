@@ -9,6 +9,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def nothing_left(machine: Machine) -> None:
     assert not list((machine.folder / "tmp").glob("kloster-*"))
 
 
+@pytest.mark.skipif(find_spec("ensurepip") is None, reason="the action needs a Python that can make environments")
 def test_github(machine: Machine) -> None:
     """In a new environment; then in that, with a version in which a test fails."""
     command = "python -m pytest -q -p no:cacheprovider"
