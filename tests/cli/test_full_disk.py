@@ -54,7 +54,7 @@ def disk(path: Path, size: str) -> Iterator[Disk]:
             if holder.stdout.readline() != "mounted\n":
                 pytest.skip("no file system can be mounted here; test_robustness.py has what can be tested without")
             enter = ("sh", "-c", 'cd "$0" && exec "$@"', str(path))
-            before = ("nsenter", f"--target={holder.pid}", "--mount", "--root", *JOIN, "--", *enter)
+            before = ("nsenter", f"--target={holder.pid}", "--mount", "--root", "--wd", *JOIN, "--", *enter)
             yield Disk(path, before, Path(f"/proc/{holder.pid}/root{path}"))
         finally:
             holder.kill()
