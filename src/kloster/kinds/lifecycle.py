@@ -64,3 +64,8 @@ def next_generation(new: Object, old: Object) -> None:
 def is_new(obj: Object) -> bool:
     """Whether an object under validation is being created: only stored objects have a resourceVersion."""
     return not obj["metadata"].get("resourceVersion")
+
+
+def is_changed(new: Object, old: Object | None) -> bool:
+    """Whether a write counts as a new generation: a creation, or an update that asks for something else."""
+    return old is None or new["metadata"].get("generation") != old["metadata"].get("generation")

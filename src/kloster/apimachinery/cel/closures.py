@@ -137,21 +137,14 @@ def has(value: Any, name: str) -> bool:
 
 def _found(value: Any, key: Any) -> tuple[bool, Any]:
     """Whether there is something at a key, and what."""
-    if isinstance(value, dict):
-        try:
-            return True, index(value, key)
-        except EvaluationError as error:
-            if str(error).startswith("no such key"):
-                return False, None
-            raise
-    if isinstance(value, list):
-        try:
-            return True, index(value, key)
-        except EvaluationError as error:
-            if str(error).startswith("index out of bounds"):
-                return False, None
-            raise
-    return False, None
+    if not isinstance(value, dict | list):
+        return False, None
+    try:
+        return True, index(value, key)
+    except EvaluationError as error:
+        if str(error).startswith("no such key" if isinstance(value, dict) else "index out of bounds"):
+            return False, None
+        raise
 
 
 def general(base: Closure, qualifiers: list[Qualifier], price: int) -> Closure:

@@ -23,6 +23,7 @@ from kloster.apimachinery.errors import StatusError
 from kloster.client.api import Change
 from kloster.client.resources import CERTIFICATE_SIGNING_REQUESTS, SUBJECT_ACCESS_REVIEWS
 from kloster.controllers.certificatesigningrequests import age, signers
+from kloster.kinds.conditions import is_true
 from kloster.runtime.api import Context, Controller, Key, Result, Watch
 
 Sign = Callable[[x509.CertificateSigningRequest, Sequence[str], float, float], bytes]
@@ -35,9 +36,8 @@ _SHORT = 8 * 3600.0
 """A certificate that is valid for less than this is not shortened by what it is backdated."""
 
 
-def condition(request: Object, kind: str) -> bool:
-    found = (request.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == kind and one.get("status", "True") == "True" for one in found)
+def _is(request: Object, kind: str) -> bool:
+    return is_true((request.get("status") or {}).get("conditions"), kind)
 
 
 def _get(context: Context, key: Key) -> Object | None:
@@ -82,7 +82,7 @@ async def approve(context: Context, key: Key) -> None:
 
 
 def _is_decided(request: Object) -> bool:
-    return condition(request, "Approved") or condition(request, "Denied")
+    return _is(request, "Approved") or _is(request, "Denied")
 
 
 async def _may(context: Context, spec: Object, permission: str) -> bool:
@@ -134,7 +134,7 @@ async def sign(context: Context, key: Key) -> None:
 def _is_to_be_signed(request: Object) -> bool:
     if request["spec"]["signerName"] not in signers.KNOWN or (request.get("status") or {}).get("certificate"):
         return False
-    return condition(request, "Approved") and not condition(request, "Denied") and not condition(request, "Failed")
+    return _is(request, "Approved") and not _is(request, "Denied") and not _is(request, "Failed")
 
 
 # --- clearing away ------------------------------------------------------------------------------------------------

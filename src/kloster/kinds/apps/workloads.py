@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from kloster.apimachinery import Object, errors
 from kloster.apimachinery.errors import FieldError
-from kloster.kinds import checks, defaulting, podtemplate, selector
+from kloster.kinds import checks, defaulting, lifecycle, podtemplate, selector
 from kloster.kinds.podspec import warnings
 
 UNMATCHED = "`selector` does not match template `labels`"
@@ -111,10 +111,5 @@ def warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
 
 
 def warn_of_template(new: Object, old: Object | None, minor: int) -> Iterator[str]:
-    if old is None or is_changed(new, old):
+    if lifecycle.is_changed(new, old):
         yield from warnings.of_template(new["spec"].get("template"), "spec.template", minor)
-
-
-def is_changed(new: Object, old: Object) -> bool:
-    """Whether an update counts as a new generation."""
-    return bool(new["metadata"].get("generation") != old["metadata"].get("generation"))

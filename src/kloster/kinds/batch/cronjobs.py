@@ -120,7 +120,7 @@ def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
     spec = new["spec"]
     if old is None:
         yield from warnings.of_name(new)
-    if old is None or new["metadata"].get("generation") != old["metadata"].get("generation"):
+    if lifecycle.is_changed(new, old):
         yield from jobspec.warn(spec["jobTemplate"].get("spec") or {}, "spec.jobTemplate.spec", minor)
     if old is not None and "TZ" in spec.get("schedule", ""):
         page = "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/"

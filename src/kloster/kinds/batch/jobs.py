@@ -99,14 +99,14 @@ def _succeeded(job: Object) -> str:
     return str((job.get("status") or {}).get("succeeded") or 0)
 
 
-# A client that says nothing orphans the pods: upstream keeps batch/v1 as it was before garbage collection.
 def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
     if old is None:
         yield from warnings.of_name(new)
-    if old is None or new["metadata"].get("generation") != old["metadata"].get("generation"):
+    if lifecycle.is_changed(new, old):
         yield from jobspec.warn(new["spec"], "spec", minor)
 
 
+# A client that says nothing orphans the pods: upstream keeps batch/v1 as it was before garbage collection.
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create_unmanaged,

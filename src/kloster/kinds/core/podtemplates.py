@@ -11,7 +11,7 @@ from typing import Any
 from kloster.apimachinery import Object
 from kloster.apimachinery.errors import FieldError
 from kloster.kinds import cells as table
-from kloster.kinds import defaulting, podtemplate
+from kloster.kinds import defaulting, lifecycle, podtemplate
 from kloster.kinds.podspec import warnings
 from kloster.kinds.strategy import Strategy
 
@@ -31,7 +31,7 @@ def _cells(template: Object, _now: float) -> list[Any]:
 
 
 def _warn(new: Object, old: Object | None, minor: int) -> Iterator[str]:
-    if old is None or new["metadata"].get("generation") != old["metadata"].get("generation"):
+    if lifecycle.is_changed(new, old):
         yield from warnings.of_template(new.get("template"), "template", minor)
 
 

@@ -146,7 +146,7 @@ def _go_quoted(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
-_CAPABILITIES = frozenset(
+BASELINE_CAPABILITIES = frozenset(
     (
         "AUDIT_WRITE",
         "CHOWN",
@@ -181,7 +181,7 @@ def _must_not_include(names: Sequence[str], found: Iterable[str]) -> str:
 
 
 def _capabilities(pod: Pod) -> Violation | None:
-    names, found = _added(pod, _CAPABILITIES)
+    names, found = _added(pod, BASELINE_CAPABILITIES)
     return Violation("non-default capabilities", _must_not_include(names, found)) if names else None
 
 
@@ -206,24 +206,29 @@ def _host_ports(pod: Pod) -> Violation | None:
     return _uses("hostPort", "hostPort", _containers(names), names, ports, ", ".join(sorted(ports)))
 
 
-def _uses(
-    reason: str, word: str, who: str, users: Sequence[str], used: set[str], shown: str, several: str = ""
-) -> Violation | None:
+def _uses(reason: str, word: str, who: str, users: Sequence[str], used: set[str], shown: str) -> Violation | None:
     if not users:
         return None
     verb = "uses" if len(users) == 1 else "use"
-    return Violation(reason, f"{who} {verb} {word if len(used) == 1 else several or f'{word}s'} {shown}")
+    return Violation(reason, f"{who} {verb} {_many(word, used)} {shown}")
+
+
+def hosts_of_handlers(container: Object) -> Iterator[str]:
+    """The hosts that its probes and lifecycle handlers ask, where they name one."""
+    lifecycle = container.get("lifecycle") or {}
+    probes = [container.get(name) for name in ("livenessProbe", "readinessProbe", "startupProbe")]
+    for handler in (*probes, lifecycle.get("postStart"), lifecycle.get("preStop")):
+        for way in ("httpGet", "tcpSocket"):
+            host = ((handler or {}).get(way) or {}).get("host")
+            if host:
+                yield host
 
 
 def _host_probes(pod: Pod) -> Violation | None:
     names: set[str] = set()
     hosts: set[str] = set()
     for container in pod.containers():
-        lifecycle = container.get("lifecycle") or {}
-        handlers = [container.get(name) for name in ("livenessProbe", "readinessProbe", "startupProbe")]
-        handlers += [lifecycle.get(name) for name in ("postStart", "preStop")]
-        actions = [(handler or {}).get(kind) or {} for handler in handlers for kind in ("httpGet", "tcpSocket")]
-        found = {action["host"] for action in actions if action.get("host")}
+        found = set(hosts_of_handlers(container))
         if found:
             names.add(container["name"])
             hosts |= found
@@ -248,6 +253,7 @@ def _proc_mount(pod: Pod) -> Violation | None:
 
 
 _SELINUX = frozenset(("", "container_t", "container_init_t", "container_kvm_t"))
+SELINUX_TYPES = _SELINUX | {"container_engine_t"}
 
 
 def _selinux(allowed: frozenset[str]) -> Check:
@@ -315,15 +321,15 @@ _SYSCTLS = (
     "net.ipv4.ip_unprivileged_port_start",
 )
 _SYSCTLS_27 = (*_SYSCTLS, "net.ipv4.ip_local_reserved_ports")
-_SYSCTLS_29 = (
+SYSCTLS_29 = (
     *_SYSCTLS_27,
     "net.ipv4.tcp_keepalive_time",
     "net.ipv4.tcp_fin_timeout",
     "net.ipv4.tcp_keepalive_intvl",
     "net.ipv4.tcp_keepalive_probes",
 )
-_SYSCTLS_32 = (*_SYSCTLS_29, "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem")
-_SYSCTLS_SINCE = ((0, _SYSCTLS), (27, _SYSCTLS_27), (29, _SYSCTLS_29), (32, _SYSCTLS_32))
+_SYSCTLS_32 = (*SYSCTLS_29, "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem")
+_SYSCTLS_SINCE = ((0, _SYSCTLS), (27, _SYSCTLS_27), (29, SYSCTLS_29), (32, _SYSCTLS_32))
 
 
 def _sysctls(allowed: Sequence[str]) -> Check:
@@ -430,7 +436,7 @@ RULES = (
     Rule("hostProbesAndHostLifecycle", _BASELINE, [(34, _host_probes)]),
     Rule("privileged", _BASELINE, [(0, _privileged)]),
     Rule("procMount", _BASELINE, [(0, _proc_mount), (35, _unless(_in_user_namespace, _proc_mount))]),
-    Rule("seLinuxOptions", _BASELINE, [(0, _selinux(_SELINUX)), (31, _selinux(_SELINUX | {"container_engine_t"}))]),
+    Rule("seLinuxOptions", _BASELINE, [(0, _selinux(_SELINUX)), (31, _selinux(SELINUX_TYPES))]),
     Rule("seccompProfile_baseline", _BASELINE, [(0, _seccomp_annotations), (19, _seccomp)]),
     Rule(
         "sysctls",
@@ -438,7 +444,7 @@ RULES = (
         [
             (0, _sysctls(_SYSCTLS)),
             (27, _sysctls(_SYSCTLS_27)),
-            (29, _sysctls(_SYSCTLS_29)),
+            (29, _sysctls(SYSCTLS_29)),
             (32, _sysctls(_SYSCTLS_32)),
         ],
     ),

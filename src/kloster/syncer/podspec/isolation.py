@@ -17,41 +17,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kloster.apimachinery import Object
+from kloster.kinds.podspec.standard_rules import BASELINE_CAPABILITIES, SELINUX_TYPES, SYSCTLS_29, hosts_of_handlers
 from kloster.syncer.translator import Refused
 
-BASELINE_CAPABILITIES = frozenset(
-    {
-        "AUDIT_WRITE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "MKNOD",
-        "NET_BIND_SERVICE",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-    }
-)
-SELINUX_TYPES = frozenset({"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"})
 NODE_VOLUMES = ("hostPath", "nfs", "gitRepo")
-SAFE_SYSCTLS = frozenset(
-    {
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_syncookies",
-    }
-)
+SAFE_SYSCTLS = frozenset(SYSCTLS_29)
 
 
 def check(spec: Object, policy: Mapping[str, Any]) -> None:
@@ -100,17 +70,9 @@ def _container(container: Object) -> Iterator[str]:
         yield f"procMount of container {container['name']}"
     if any(port.get("hostPort") for port in container.get("ports") or ()):
         yield f"hostPort of container {container['name']}"
-    if any(_handlers_with_host(container)):
+    # The kubelet would ask any address for the tenant, from the node: its loopback, its cloud's metadata service.
+    if any(hosts_of_handlers(container)):
         yield f"host in a probe or lifecycle handler of container {container['name']}"
-
-
-def _handlers_with_host(container: Object) -> Iterator[bool]:
-    """The kubelet would ask any address for the tenant, from the node: its loopback, its cloud's metadata service."""
-    lifecycle = container.get("lifecycle") or {}
-    probes = [container.get(name) for name in ("livenessProbe", "readinessProbe", "startupProbe")]
-    for handler in (*probes, lifecycle.get("postStart"), lifecycle.get("preStop")):
-        for way in ("httpGet", "tcpSocket"):
-            yield bool(((handler or {}).get(way) or {}).get("host"))
 
 
 def _context(context: Object, owner: str) -> Iterator[str]:
