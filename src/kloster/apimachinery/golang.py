@@ -3,6 +3,7 @@
 shown(value)     the verb %v:  map[a:1 b:[x y]]
 detailed(value)  the verb %#v: map[string]interface {}{"a":1}
 kind(value)      the verb %T:  map[string]interface {}
+quoted(text)     the verb %q:  "a\\tb"
 """
 
 from __future__ import annotations
@@ -10,6 +11,36 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from typing import Any
+
+_ESCAPES = {
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    '"': '\\"',
+    "\\": "\\\\",
+}
+
+
+def quoted(text: str) -> str:
+    """Text as the verb %q prints it."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def shown(value: Any) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kloster.apimachinery import golang
 from kloster.apiserver.authorization.always import AlwaysAllow, PrivilegedGroups, Union
-from kloster.apiserver.authorization.messages import forbidden, quote, quote_list
+from kloster.apiserver.authorization.messages import forbidden, quote_list
 from kloster.apiserver.ports import Target, Verdict
 from kloster.client.transport import User
 
@@ -88,7 +89,7 @@ def test_details(target: Target, details: dict[str, str]) -> None:
     ],
 )
 def test_quote(text: str, quoted: str) -> None:
-    assert quote(text) == quoted
+    assert golang.quoted(text) == quoted
     assert quote_list([text, "b"]) == f'[{quoted} "b"]'
 
 

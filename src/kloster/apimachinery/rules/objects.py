@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kloster.apimachinery import Object
+from kloster.apimachinery import Object, golang
 from kloster.apimachinery.cel.problems import CostExceeded, EvaluationError
 from kloster.apimachinery.cel.program import PER_CALL, Program
 from kloster.apimachinery.cel.values import NONE, Optional
@@ -304,18 +304,12 @@ class _Run:
         self._left -= frame.cost
         if exceeded:
             what = "no further validation rules will be run due to call cost exceeds limit for messageExpression"
-            return "", f"{what}: {_quoted(source)}"
+            return "", f"{what}: {golang.quoted(source)}"
         if not isinstance(text, str):
             return "", ""
         text = text.strip()
         usable = len(text.encode()) <= _LONGEST_MESSAGE and "\n" not in text
         return (text if usable else ""), ""
-
-
-def _quoted(text: str) -> str:
-    from kloster.apimachinery.cel.functions.conversions import go_quoted  # noqa: PLC0415
-
-    return go_quoted(text)
 
 
 def _named(rule: Object) -> str:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from kloster.apimachinery import golang
 from kloster.apiserver.authentication.chain import ANONYMOUS_NAME, AUTHENTICATED, UNAUTHENTICATED
 from kloster.apiserver.authentication.tokens import groups_of, username
 from kloster.apiserver.authorization import messages
@@ -107,7 +108,7 @@ def _parts(request: Request) -> list[_Asked]:
         text = f"requested [{shown}] without impersonating a user"
         for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
             text = text.replace(character, entity)
-        raise WithoutUser(f"Internal Server Error: {messages.quote(request.path)}: {text}\n")
+        raise WithoutUser(f"Internal Server Error: {golang.quoted(request.path)}: {text}\n")
     return asked
 
 

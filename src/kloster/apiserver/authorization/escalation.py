@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kloster.apimachinery import Object, errors
+from kloster.apimachinery import Object, errors, golang
 from kloster.apimachinery.errors import StatusError
 from kloster.apiserver.authorization.always import MASTERS
-from kloster.apiserver.authorization.messages import quote, quote_list
+from kloster.apiserver.authorization.messages import quote_list
 from kloster.apiserver.authorization.rbac import GROUP, Rbac, aggregate
 from kloster.apiserver.ports import Authorizer, Target
 from kloster.client.transport import User
@@ -130,7 +130,7 @@ def _shown(rule: Object) -> str:
 def missing_permissions(user: User, missing: Iterable[Object], unresolved: Sequence[str] = ()) -> str:
     """Upstream's text about permissions that the user does not hold."""
     lines = "\n".join(sorted({_shown(rule) for rule in _compact(missing)}))
-    who = f"user {quote(user.name)} (groups={quote_list(user.groups)})"
+    who = f"user {golang.quoted(user.name)} (groups={quote_list(user.groups)})"
     text = f"{who} is attempting to grant RBAC permissions not currently held:\n{lines}"
     return f"{text}; resolution errors: [{aggregate(unresolved)}]" if unresolved else text
 
@@ -175,7 +175,7 @@ class Escalation:
         held, missing_roles = self._rbac.held(user, target.namespace)
         missing = covers(held, rules)
         if missing:
-            unresolved = [f"{target.resource}.{GROUP} {quote(role)} not found" for _, role in missing_roles]
+            unresolved = [f"{target.resource}.{GROUP} {golang.quoted(role)} not found" for _, role in missing_roles]
             raise _forbidden(target.resource, name, missing_permissions(user, missing, unresolved))
 
 

@@ -20,9 +20,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kloster.apimachinery import Object
+from kloster.apimachinery import Object, golang
 from kloster.apiserver.authorization.always import ALLOWED, MASTERS, NO_OPINION, Rules
-from kloster.apiserver.authorization.messages import quote
 from kloster.apiserver.ports import Target, Verdict
 from kloster.client.transport import User
 
@@ -119,8 +118,8 @@ class _Binding:
             name = f"{name}/{subject.get('namespace') or self.namespace}"
         own = f"{self.name}/{self.namespace}" if self.namespace else self.name
         binding = "RoleBinding" if self.namespace else "ClusterRoleBinding"
-        role = f"{self.reference.get('kind', '')} {quote(self.reference.get('name', ''))}"
-        return f"{binding} {quote(own)} of {role} to {kind} {quote(name)}"
+        role = f"{self.reference.get('kind', '')} {golang.quoted(self.reference.get('name', ''))}"
+        return f"{binding} {golang.quoted(own)} of {role} to {kind} {golang.quoted(name)}"
 
 
 _Index = dict[tuple[str, str], list[tuple[int, int]]]
@@ -319,8 +318,8 @@ def _refusal(grants: _Grants) -> Verdict:
 
 def _missing(kind: str, name: str) -> str:
     if kind in ("Role", "ClusterRole"):
-        return f"{kind.lower()}.{GROUP} {quote(name)} not found"
-    return f"unsupported role reference kind: {quote(kind)}"
+        return f"{kind.lower()}.{GROUP} {golang.quoted(name)} not found"
+    return f"unsupported role reference kind: {golang.quoted(kind)}"
 
 
 def aggregate(texts: Iterable[str]) -> str:

@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import orjson
-
-from kloster.apimachinery import Object
+from kloster.apimachinery import Object, golang
 from kloster.kinds.podspec.legacy import APP_ARMOR, SECCOMP_CONTAINER, SECCOMP_POD
 from kloster.kinds.podspec.standards import Level, Standard
 
@@ -129,7 +127,7 @@ def _app_armor(pod: Pod) -> Violation | None:
 
     setters = [who] if (who := _setters(pod, bad)) else []
     notes = sorted(
-        f"{key}={_go_quoted(value)}"
+        f"{key}={golang.quoted(value)}"
         for key, value in pod.annotations.items()
         if key.startswith(APP_ARMOR) and value not in ("", "runtime/default") and not value.startswith("localhost/")
     )
@@ -140,10 +138,6 @@ def _app_armor(pod: Pod) -> Violation | None:
     found = [*sorted(values), *notes]
     text = f"{' and '.join(setters)} must not set AppArmor profile type to {_listed(found)}"
     return Violation(_many("forbidden AppArmor profile", found), text)
-
-
-def _go_quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
 
 
 BASELINE_CAPABILITIES = frozenset(
@@ -285,7 +279,7 @@ def _selinux(allowed: frozenset[str]) -> Check:
 def _seccomp_annotations(pod: Pod) -> Violation | None:
     keys = {SECCOMP_POD, *(f"{SECCOMP_CONTAINER}{container['name']}" for container in pod.containers())}
     found = sorted(
-        f"{key}={_go_quoted(value)}"
+        f"{key}={golang.quoted(value)}"
         for key in keys
         if (value := pod.annotations.get(key)) is not None
         and value not in ("runtime/default", "docker/default")

@@ -134,25 +134,6 @@ def to_string(value: Any) -> str:
     return times.show_instant(value) if isinstance(value, Timestamp) else times.show_span(value)
 
 
-_CONTROLS = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
-
-
-def go_quoted(text: str) -> str:
-    """Go's %q, for what appears in errors."""
-    shown = []
-    for letter in text:
-        if letter in '"\\':
-            shown.append(f"\\{letter}")
-        elif letter in _CONTROLS:
-            shown.append(_CONTROLS[letter])
-        elif letter.isprintable():
-            shown.append(letter)
-        else:
-            code = ord(letter)
-            shown.append(f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
-    return '"' + "".join(shown) + '"'
-
-
 def declare(into: Collection) -> None:
     into.add("type", "type(A) -> type(A)", type_of)
     into.add("to_dyn", "dyn(A) -> dyn", _same)

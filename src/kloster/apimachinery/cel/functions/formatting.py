@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from kloster.apimachinery import golang
 from kloster.apimachinery.cel import types
 from kloster.apimachinery.cel.numbers import UInt
 from kloster.apimachinery.cel.problems import EvaluationError
@@ -181,18 +182,16 @@ def shown(value: Any) -> str:
 
 
 def _within(value: Any) -> str:
-    from .conversions import go_quoted  # noqa: PLC0415
-
     if isinstance(value, str):
-        return go_quoted(value)
+        return golang.quoted(value)
     if isinstance(value, bytes):
-        return "b" + go_quoted(value.decode("utf-8", "replace"))
+        return "b" + golang.quoted(value.decode("utf-8", "replace"))
     if isinstance(value, Timestamp):
-        return f"timestamp({go_quoted(shown(value))})"
+        return f"timestamp({golang.quoted(shown(value))})"
     if isinstance(value, Duration):
-        return f"duration({go_quoted(shown(value))})"
+        return f"duration({golang.quoted(shown(value))})"
     if isinstance(value, float) and not isinstance(value, UInt):
-        return f"{value:.6f}" if math.isfinite(value) else go_quoted(shown(value))
+        return f"{value:.6f}" if math.isfinite(value) else golang.quoted(shown(value))
     if value is not None and type_name(value) not in _ACCEPTED["s"][0]:
         raise Misformatted(f"no formatting function for {type_name(value)}")
     return shown(value)

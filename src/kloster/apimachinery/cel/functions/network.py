@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from kloster.apimachinery import golang
 from kloster.apimachinery.cel import types
 from kloster.apimachinery.cel.problems import EvaluationError
 from kloster.apimachinery.cel.values import Opaque
 
 from . import costs
-from .conversions import go_quoted
 
 if TYPE_CHECKING:
     from kloster.apimachinery.cel.declarations import Collection
@@ -62,13 +62,13 @@ def parse_ip(text: str) -> _Address:
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
-        reason = f"ParseAddr({go_quoted(text)}): {_why_no_address(text)}"
+        reason = f"ParseAddr({golang.quoted(text)}): {_why_no_address(text)}"
         what = "parse error during conversion from string"
-        raise EvaluationError(f"IP Address {go_quoted(text)} {what}: {reason}") from None
+        raise EvaluationError(f"IP Address {golang.quoted(text)} {what}: {reason}") from None
     if zone:
-        raise EvaluationError(f"IP address {go_quoted(text)} with zone value is not allowed")
+        raise EvaluationError(f"IP address {golang.quoted(text)} with zone value is not allowed")
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        raise EvaluationError(f"IPv4-mapped IPv6 address {go_quoted(text)} is not allowed")
+        raise EvaluationError(f"IPv4-mapped IPv6 address {golang.quoted(text)} is not allowed")
     return found
 
 
@@ -93,12 +93,12 @@ def _why_no_ipv4(text: str) -> str:
                 return "IPv4 field has value >255"
         elif letter == ".":
             if at in (0, len(text) - 1) or text[at - 1] == ".":
-                return f"IPv4 field must have at least one digit (at {go_quoted(text[at:])})"
+                return f"IPv4 field must have at least one digit (at {golang.quoted(text[at:])})"
             if position == 3:
                 return "IPv4 address too long"
             position, value, digits = position + 1, 0, 0
         else:
-            return f"unexpected character (at {go_quoted(text[at:])})"
+            return f"unexpected character (at {golang.quoted(text[at:])})"
     return "IPv4 address too short"
 
 
@@ -107,21 +107,21 @@ def _why_no_ipv6(text: str) -> str:
         if letter not in "0123456789abcdefABCDEF:.":
             begun = max(text.rfind(":", 0, at) + 1, 0)
             if at == begun:
-                return f"each colon-separated field must have at least one digit (at {go_quoted(text[at:])})"
-            return f"unexpected character, want colon (at {go_quoted(text[at:])})"
+                return f"each colon-separated field must have at least one digit (at {golang.quoted(text[at:])})"
+            return f"unexpected character, want colon (at {golang.quoted(text[at:])})"
     if ":::" in text:
         at = text.index(":::") + 2
-        return f"each colon-separated field must have at least one digit (at {go_quoted(text[at:])})"
+        return f"each colon-separated field must have at least one digit (at {golang.quoted(text[at:])})"
     if text.count("::") > 1:
         at = text.index("::", text.index("::") + 2)
-        return f"multiple :: in address (at {go_quoted(text[at:])})"
+        return f"multiple :: in address (at {golang.quoted(text[at:])})"
     groups = [group for group in text.split(":") if group]
     for group in groups:
         if len(group) > 4 and "." not in group:
-            return f"each group must have 4 or less digits (at {go_quoted(text[text.index(group) :])})"
+            return f"each group must have 4 or less digits (at {golang.quoted(text[text.index(group) :])})"
     if len(groups) > 8:
         at = len(":".join(text.split(":")[:8]))
-        return f"trailing garbage after address (at {go_quoted(text[at:])})"
+        return f"trailing garbage after address (at {golang.quoted(text[at:])})"
     return "address string too short"
 
 
@@ -129,21 +129,21 @@ def parse_cidr(text: str) -> CIDRValue:
     """Raises EvaluationError in upstream's words."""
     prefix = "network address parse error during conversion from string: "
     address, slash, bits = text.rpartition("/")
-    refusal = f"{prefix}{prefix}netip.ParsePrefix({go_quoted(text)}): "
+    refusal = f"{prefix}{prefix}netip.ParsePrefix({golang.quoted(text)}): "
     if not slash:
         raise EvaluationError(f"{refusal}no '/'")
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        raise EvaluationError(f"{refusal}ParseAddr({go_quoted(address)}): {_why_no_address(address)}") from None
+        raise EvaluationError(f"{refusal}ParseAddr({golang.quoted(address)}): {_why_no_address(address)}") from None
     if "%" in address:
         raise EvaluationError(f"{refusal}IPv6 zones cannot be present in a prefix")
     if not (bits.isascii() and bits.isdigit()) or (len(bits) > 1 and bits.startswith("0")):
-        raise EvaluationError(f"{refusal}bad bits after slash: {go_quoted(bits)}")
+        raise EvaluationError(f"{refusal}bad bits after slash: {golang.quoted(bits)}")
     if len(bits) > 4 or int(bits) > found.max_prefixlen:
         raise EvaluationError(f"{refusal}prefix length out of range")
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        raise EvaluationError(f"{prefix}IPv4-mapped IPv6 address {go_quoted(text)} is not allowed")
+        raise EvaluationError(f"{prefix}IPv4-mapped IPv6 address {golang.quoted(text)} is not allowed")
     return CIDRValue(found, int(bits))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from kloster.apimachinery import golang
 from kloster.apimachinery.cel import types
 from kloster.apimachinery.cel.problems import EvaluationError
 from kloster.apimachinery.cel.values import Opaque
 
 from . import costs
-from .conversions import go_quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def _parse(text: str, normalize: bool = False) -> SemverValue:
             if not each:
                 raise EvaluationError("Build meta data is empty")
             if not _IDENTIFIER.fullmatch(each):
-                raise EvaluationError(f"Invalid character(s) found in build meta data {go_quoted(each)}")
+                raise EvaluationError(f"Invalid character(s) found in build meta data {golang.quoted(each)}")
     return SemverValue((numbers[0], numbers[1], numbers[2]), identifiers)
 
 
@@ -63,13 +63,13 @@ _NAMES = ("major", "minor", "patch")
 def _number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit()):
         if text:
-            raise EvaluationError(f"Invalid character(s) found in {name} number {go_quoted(text)}")
+            raise EvaluationError(f"Invalid character(s) found in {name} number {golang.quoted(text)}")
         raise EvaluationError('strconv.ParseUint: parsing "": invalid syntax')
     if len(text) > 1 and text.startswith("0"):
         capital = name.capitalize()
-        raise EvaluationError(f"{capital} number must not contain leading zeroes {go_quoted(text)}")
+        raise EvaluationError(f"{capital} number must not contain leading zeroes {golang.quoted(text)}")
     if len(text) > 20 or int(text) >= 2**64:
-        raise EvaluationError(f"strconv.ParseUint: parsing {go_quoted(text)}: value out of range")
+        raise EvaluationError(f"strconv.ParseUint: parsing {golang.quoted(text)}: value out of range")
     return int(text)
 
 
@@ -78,9 +78,9 @@ def _identifier(text: str) -> None:
         raise EvaluationError("Prerelease is empty")
     if text.isascii() and text.isdigit():
         if len(text) > 1 and text.startswith("0"):
-            raise EvaluationError(f"Numeric PreRelease version must not contain leading zeroes {go_quoted(text)}")
+            raise EvaluationError(f"Numeric PreRelease version must not contain leading zeroes {golang.quoted(text)}")
     elif not _IDENTIFIER.fullmatch(text):
-        raise EvaluationError(f"Invalid character(s) found in prerelease {go_quoted(text)}")
+        raise EvaluationError(f"Invalid character(s) found in prerelease {golang.quoted(text)}")
 
 
 def _normalized(text: str) -> str:

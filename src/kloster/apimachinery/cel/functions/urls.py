@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
+from kloster.apimachinery import golang
 from kloster.apimachinery.cel import types
 from kloster.apimachinery.cel.problems import EvaluationError
 from kloster.apimachinery.cel.values import Opaque
 
 from . import costs
-from .conversions import go_quoted
 
 if TYPE_CHECKING:
     from kloster.apimachinery.cel.declarations import Collection
@@ -97,10 +97,10 @@ def _authority(text: str) -> str:
         colon = host.rfind(":")
         port = host[colon:] if colon >= 0 else ""
     if port and not (port.startswith(":") and (port[1:].isdigit() or port == ":")):
-        raise _Invalid(f"invalid port {go_quoted(port)} after host")
+        raise _Invalid(f"invalid port {golang.quoted(port)} after host")
     bad = _HOST_BAD.search(host)
     if bad:
-        raise _Invalid(f"invalid character {go_quoted(bad.group())} in host name")
+        raise _Invalid(f"invalid character {golang.quoted(bad.group())} in host name")
     _escapes(host)
     return host
 
@@ -108,7 +108,7 @@ def _authority(text: str) -> str:
 def _escapes(text: str) -> None:
     bad = _ESCAPE.search(text)
     if bad:
-        raise _Invalid(f"invalid URL escape {go_quoted(text[bad.start() : bad.start() + 3])}")
+        raise _Invalid(f"invalid URL escape {golang.quoted(text[bad.start() : bad.start() + 3])}")
 
 
 def request_problem(text: str) -> str | None:
@@ -116,7 +116,7 @@ def request_problem(text: str) -> str | None:
     try:
         _taken_apart(text, request=True)
     except _Invalid as error:
-        return f"parse {go_quoted(text)}: {error}"
+        return f"parse {golang.quoted(text)}: {error}"
     return None
 
 
@@ -126,7 +126,7 @@ def _parse(text: str) -> URLValue:
         try:
             return _taken_apart(text, request=False)
         except _Invalid as error:
-            problem = f"parse {go_quoted(text)}: {error}"
+            problem = f"parse {golang.quoted(text)}: {error}"
     raise EvaluationError(f"URL parse error during conversion from string: {problem}")
 
 
